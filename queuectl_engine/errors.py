@@ -1,0 +1,84 @@
+"""Everything that can go wrong and that a person can do something about.
+
+One root, `QueuectlError`. A message says what, why and what to try, in lower case, on one line; the
+command line prints it as it is and exits with the error's own code.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What a `queuectl` command answers to its shell."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NO_SUCH_JOB = 3
+    JOB_FAILED = 4
+    BUSY = 75  # EX_TEMPFAIL of sysexits.h: try again
+    INTERRUPTED = 130  # 128 + SIGINT
+
+
+class QueuectlError(Exception):
+    """The root of all errors that this package raises on purpose."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+
+class BadInput(QueuectlError):
+    """A value that can never be right: a negative retry count, a date that is none."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NoSuchJob(QueuectlError):
+    """An id or key that no stored job has."""
+
+    exit_code = ExitCode.NO_SUCH_JOB
+
+
+class WrongState(QueuectlError):
+    """The job exists, but is not in a state from which it can be moved like this."""
+
+
+class KeyTaken(QueuectlError):
+    """Another job, with another command, holds this key."""
+
+
+class JobFailed(QueuectlError):
+    """A job that was waited for did not complete."""
+
+    exit_code = ExitCode.JOB_FAILED
+
+
+class NoSuchPool(QueuectlError):
+    """No pool, or no single one, is meant by what was asked."""
+
+
+class PoolRefused(QueuectlError):
+    """A pool could not start: its name is taken, or the database is not trusted."""
+
+
+class StorageError(QueuectlError):
+    """The database cannot be used: damaged, full, read-only, gone."""
+
+
+class StorageBusy(StorageError):
+    """Another process holds the write lock for longer than we wait."""
+
+    exit_code = ExitCode.BUSY
+
+
+class NotAQueue(StorageError):
+    """The file is there, but it is no queuectl database that this program can use."""
+
+
+class UnsafeStorage(StorageError):
+    """The database could be read, but using it would risk its data or its owner."""
+
+
+class UsedAfterFork(QueuectlError):
+    """An engine that was opened before a fork is used in the child."""

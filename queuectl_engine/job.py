@@ -1,0 +1,291 @@
+"""The words of the queue as frozen values: jobs, attempts, events, queues, pools and workers.
+
+Standard library only. Moments are aware UTC datetimes, durations are timedeltas or seconds as said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """The stored state of a job: always exactly one of these."""
+
+    READY = "ready"
+    SCHEDULED = "scheduled"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    DELETED = "deleted"
+
+
+class JobState(StrEnum):
+    """The state as everyone outside sees it: in screens, `--json`, counts and help."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    FAILED = "failed"
+    COMPLETED = "completed"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+STORED_AS: Final[Mapping[JobState, tuple[State, ...]]] = {
+    JobState.PENDING: (State.READY, State.SCHEDULED, State.BLOCKED),
+    JobState.PROCESSING: (State.PROCESSING,),
+    JobState.FAILED: (State.FAILED,),
+    JobState.COMPLETED: (State.COMPLETED,),
+    JobState.DEAD: (State.DEAD,),
+    JobState.CANCELLED: (State.CANCELLED,),
+}
+OUTWARD: Final[Mapping[State, JobState]] = {
+    stored: outward for outward, states in STORED_AS.items() for stored in states
+}
+
+
+class View(StrEnum):
+    """A table of jobs that has an index in its order; `page` reads it a window at a time."""
+
+    PENDING = "pending"  # ready, failed, scheduled, blocked; each by priority, then id
+    PROCESSING = "processing"  # longest running first
+    DEAD = "dead"  # newest first
+    FINISHED = "finished"  # completed and cancelled, newest first
+    ALL = "all"  # every job, by id
+
+
+DEFAULT_QUEUE: Final = "default"
+DEFAULT_RETRIES: Final = 3
+DEFAULT_SHELL: Final = "/bin/sh"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a job sees around it, captured at `add` and stored once for all jobs that share it.
+
+    `captured` holds the few variables of the adding process that a job gets over the pool's own
+    environment; None means "unset there". `env` is what `--env` asked for and wins over both.
+    """
+
+    cwd: str
+    umask: int
+    shell: str = DEFAULT_SHELL
+    user: str = ""
+    captured: Mapping[str, str | None] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is not stored yet. Make it with `Engine.new_job`, which checks every field.
+
+    `argv` None means that `context.shell -c command` runs; else exactly that argv, without a shell,
+    and `command` is its quoted form for people.
+    """
+
+    command: str
+    context: Context
+    argv: tuple[str, ...] | None = None
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    max_retries: int = DEFAULT_RETRIES
+    run_at: datetime | None = None
+    timeout: timedelta | None = None
+    key: str | None = None
+    allow_background: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stored job as it was when read.
+
+    `attempts` are those charged since add or the last requeue; `runs` all that ever began.
+    `run_at` is when it is or was due: the start asked for, or the next retry. `reason` says what
+    ended the last attempt, None before the first end and after a success. `parked` says why a job
+    stays in processing although its worker died.
+    """
+
+    id: int
+    key: str | None
+    command: str
+    argv: tuple[str, ...] | None
+    stored: State
+    queue: str
+    priority: int
+    attempts: int
+    runs: int
+    deaths: int
+    max_retries: int
+    timeout: timedelta | None
+    allow_background: bool
+    run_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    reason: str | None
+    worker: str | None
+    cancel_asked: bool
+    parked: str | None
+    context_id: int
+
+    @property
+    def state(self) -> JobState:
+        """The outward state. A deleted job is never handed out, so it has none."""
+        return OUTWARD[self.stored]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What `add` did with one new job: `created` is False when its key was there already."""
+
+    id: int
+    created: bool
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a job, kept for ever. `ended_at` and `result` are None while it runs.
+
+    `result` is completed, failed, timed out, cancelled, lost, given back or not started. `late` is
+    what an attempt reported after it had lost its job: evidence, without effect.
+    """
+
+    job: int
+    number: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    result: str | None
+    exit_code: int | None
+    signal: int | None
+    reason: str | None
+    late: str | None
+    output_bytes: int
+    dropped_bytes: int
+
+    @property
+    def ran(self) -> timedelta | None:
+        """How long it ran; None while it runs."""
+        return self.ended_at - self.started_at if self.ended_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a person did to a job: added, edited, requeued, cancelled, deleted."""
+
+    job: int
+    at: datetime
+    kind: str
+    user: str
+    detail: str | None = None
+
+
+class Stream(StrEnum):
+    """Where a piece of output came from; the value is its mark in the store."""
+
+    OUT = "o"
+    ERR = "e"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes that one stream wrote in a row, in order of arrival."""
+
+    stream: Stream
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What arrived up to `at`: the pieces since the chunk before.
+
+    `seq` grows within an attempt; a hole in the numbers is where bytes were dropped.
+    """
+
+    seq: int
+    at: datetime
+    pieces: tuple[Piece, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all pieces."""
+        return sum(len(piece.data) for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """A queue, whether it is paused, and how many jobs it has in each stored state."""
+
+    name: str
+    paused: bool
+    counts: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Exact numbers of jobs by stored state, over all queues."""
+
+    stored: Mapping[State, int] = field(default_factory=dict)
+
+    def of(self, *states: State | JobState) -> int:
+        """The jobs in any of these states; an outward one stands for all it covers."""
+        stored = [s for state in states for s in _stored(state)]
+        return sum(self.stored.get(state, 0) for state in stored)
+
+    def outward(self) -> dict[JobState, int]:
+        """Outward state to number, zeros included."""
+        return {state: self.of(state) for state in JobState}
+
+
+def _stored(state: State | JobState) -> tuple[State, ...]:
+    return STORED_AS[state] if isinstance(state, JobState) else (state,)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """One worker process. `job` is the job it runs, None when idle."""
+
+    id: int
+    name: str
+    pid: int
+    started_at: datetime
+    alive: bool
+    job: int | None = None
+    job_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolInfo:
+    """One pool: a supervisor and its workers.
+
+    `alive` is the kernel's word (its lock is held); None when it runs on another machine or where
+    it cannot be asked. `stopping` is None, "graceful" or "now". `trouble` is a visible worry, such
+    as workers that keep dying.
+    """
+
+    id: int
+    name: str
+    host: str
+    pid: int
+    detached: bool
+    wanted: int
+    stopping: str | None
+    queues: tuple[str, ...]
+    started_at: datetime
+    alive: bool | None
+    trouble: str | None
+    log: str
+    workers: tuple[WorkerInfo, ...] = ()
+
+    @property
+    def running(self) -> int:
+        """Workers that are alive."""
+        return sum(worker.alive for worker in self.workers)

@@ -1,0 +1,255 @@
+"""From what a person asked to a `NewJob`: every field checked, the surroundings captured.
+
+One place for the limits, whether a job comes from the command line, a screen, a file or Python.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from types import UnionType
+from typing import Final, TypedDict, Unpack
+
+from queuectl_engine.errors import BadInput
+from queuectl_engine.job import (
+    DEFAULT_QUEUE,
+    DEFAULT_RETRIES,
+    DEFAULT_SHELL,
+    Context,
+    NewJob,
+)
+from queuectl_engine.safe_text import safe_text
+
+# The environment that a job takes along from where it was added; names ending in * are prefixes.
+CAPTURED: Final = (
+    "PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH",
+    "LD_LIBRARY_PATH", "LANG", "LC_*", "TZ",
+)  # fmt: skip
+LONGEST_COMMAND: Final = 128 * 1024 - 1  # MAX_ARG_STRLEN of Linux, execve(2), with its NUL
+MOST_RETRIES: Final = 1_000_000
+_INT64: Final = 2**63 - 1
+_LONGEST_WAIT: Final = timedelta(days=36525)
+_TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
+    "queue": (str, "text"),
+    "priority": (int, "a whole number"),
+    "max_retries": (int, "a whole number"),
+    "run_at": (datetime | None, "a datetime"),
+    "timeout": (timedelta | float | int | None, "a number of seconds"),
+    "key": (str | None, "text"),
+    "allow_background": (bool, "true or false"),
+}
+_QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
+
+
+class Policy(TypedDict, total=False):
+    """How a job is queued and run; every field has a default.
+
+    `timeout` is in seconds or a timedelta, None for none. `key` is unique over all stored jobs.
+    `allow_background` spares what the command leaves running when it ends.
+    """
+
+    queue: str
+    priority: int
+    max_retries: int
+    run_at: datetime | None
+    timeout: timedelta | float | None
+    key: str | None
+    allow_background: bool
+
+
+class Surroundings(TypedDict, total=False):
+    """Where a job runs, when not as here: directory, further variables, shell."""
+
+    cwd: str | None
+    env: Mapping[str, str] | None
+    shell: str | None
+
+
+def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Policy]) -> NewJob:
+    """Check every field and put them together.
+
+    A string is a line for the context's shell, a sequence an argv that runs without one. Raises
+    BadInput with what is wrong, why, and what to try.
+    """
+    argv = None if isinstance(command, str) else _checked_argv(command)
+    line = command if isinstance(command, str) else shlex.join(command)
+    _check_command(line, argv)
+    _check_types(policy)
+    timeout = policy.get("timeout")
+    job = NewJob(
+        command=line,
+        context=context,
+        argv=argv,
+        queue=policy.get("queue", DEFAULT_QUEUE),
+        priority=policy.get("priority", 0),
+        max_retries=policy.get("max_retries", DEFAULT_RETRIES),
+        run_at=policy.get("run_at"),
+        timeout=None if timeout is None else _checked_timeout(timeout),
+        key=policy.get("key"),
+        allow_background=policy.get("allow_background", False),
+    )
+    check_queue(job.queue)
+    if not -_INT64 <= job.priority <= _INT64:
+        raise BadInput(f"priority {job.priority} does not fit into 64 bits")
+    if not 0 <= job.max_retries <= MOST_RETRIES:
+        raise BadInput(f"{job.max_retries} retries: use a number from 0 to {MOST_RETRIES}")
+    if job.run_at is not None:
+        check_moment(job.run_at)
+    if job.key is not None:
+        check_key(job.key)
+    return job
+
+
+def check_moment(run_at: datetime) -> None:
+    """Raise BadInput unless it is an aware datetime that can be written in UTC."""
+    if run_at.tzinfo is None:
+        raise BadInput("run_at has no time zone; use an aware datetime")
+    try:
+        run_at.astimezone(UTC)
+    except OverflowError:
+        raise BadInput("run_at lies outside the calendar; it ends with the year 9999") from None
+
+
+def check_queue(name: str) -> None:
+    """Raise BadInput unless `name` can name a queue: 1 to 100 characters without white space."""
+    if not _QUEUE_NAME.fullmatch(name) or not _encodable(name):
+        raise BadInput(
+            f"queue name '{safe_text(name[:40])}' must be 1 to 100 characters without spaces"
+        )
+
+
+def check_key(key: str) -> None:
+    """Raise BadInput unless `key` can be told from an id and fits on a line."""
+    if not 1 <= len(key) <= 200 or not key.isprintable() or not _encodable(key):
+        raise BadInput("a key must be 1 to 200 printable characters")
+    if key.isdigit():
+        raise BadInput(f"key {key} looks like an id; add a letter to it")
+
+
+def capture_context(
+    *,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    shell: str = DEFAULT_SHELL,
+    also: Sequence[str] = (),
+    around: Mapping[str, str] = os.environ,
+) -> Context:
+    """What a job added from here will see. Raises BadInput for a directory that is none.
+
+    Never more of the environment than the named variables: it may hold secrets.
+    """
+    directory = _directory(cwd)
+    if not os.path.isabs(shell):
+        raise BadInput(f"shell '{safe_text(shell)}' is not an absolute path; try {DEFAULT_SHELL}")
+    for name, value in (env or {}).items():
+        if not name or "=" in name or "\0" in name + value or not _encodable(name + value):
+            raise BadInput(f"environment variable '{safe_text(name)}' could reach no program")
+    return Context(
+        cwd=directory,
+        umask=_umask(),
+        shell=shell,
+        user=user_name(),
+        captured=_captured(around, (*CAPTURED, *also)),
+        env=dict(env or {}),
+    )
+
+
+def _directory(cwd: str | None) -> str:
+    try:
+        directory = os.path.abspath(os.path.expanduser(cwd)) if cwd else os.getcwd()
+    except FileNotFoundError:
+        raise BadInput("this directory was deleted; go to another one") from None
+    if cwd and not os.path.isdir(directory):
+        raise BadInput(f"no directory '{safe_text(directory)}'; jobs would fail there")
+    if not _encodable(directory):
+        raise BadInput(f"the name of directory '{safe_text(directory)}' is not valid UTF-8")
+    return directory
+
+
+@cache
+def user_name() -> str:
+    """Who we are, for the record of who did what."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run under a uid without a name
+        return str(os.getuid())
+
+
+def _checked_argv(command: object) -> tuple[str, ...]:
+    if not isinstance(command, Sequence) or not all(isinstance(word, str) for word in command):
+        raise BadInput("a command is a line of text, or a list of words")
+    return tuple(command)
+
+
+def _check_types(policy: Mapping[str, object]) -> None:
+    # What comes from a file or from untyped Python was seen by no type checker.
+    for name, value in policy.items():
+        if name not in _TYPES:
+            raise BadInput(f"a job has no '{safe_text(name)}'; it has {', '.join(_TYPES)}")
+        wanted, words = _TYPES[name]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            raise BadInput(f"{name} must be {words}")
+
+
+def _checked_timeout(timeout: timedelta | float) -> timedelta:
+    try:
+        checked = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
+    except (OverflowError, ValueError):  # infinite, or not a number
+        checked = timedelta(0)
+    if not timedelta(milliseconds=1) <= checked <= _LONGEST_WAIT:
+        raise BadInput("a timeout must be from 1 ms to 100 years; leave it out for none")
+    return checked
+
+
+def _check_command(line: str, argv: tuple[str, ...] | None) -> None:
+    words = (line,) if argv is None else argv
+    if not line.strip() or (argv is not None and not (argv and argv[0])):
+        raise BadInput("the command is empty; give the line to run")
+    for word in words:
+        if "\0" in word:
+            raise BadInput("the command contains a NUL character, which no program can receive")
+        if not _encodable(word):
+            raise BadInput("the command is not valid UTF-8")
+        if len(word.encode()) > LONGEST_COMMAND:
+            raise BadInput(
+                f"the command is longer than {LONGEST_COMMAND} bytes; put it into a script"
+            )
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate: bytes of the command line that are not UTF-8
+        return False
+    return True
+
+
+def _captured(around: Mapping[str, str], names: Sequence[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name in names:
+        if name.endswith("*"):
+            matching = {k: v for k, v in around.items() if k.startswith(name[:-1])}
+            found |= {k: v for k, v in matching.items() if _encodable(v)}
+        elif _encodable(value := around.get(name) or ""):
+            found[name] = value if name in around else None
+    return found
+
+
+def _umask() -> int:
+    # os.umask() can only be read by setting it, which other threads would see.
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except OSError:  # no /proc: not Linux
+        pass
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

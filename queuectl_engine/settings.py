@@ -1,0 +1,123 @@
+"""Which database, and which defaults: flag > environment > config file > built in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from queuectl_engine.errors import BadInput
+from queuectl_engine.job import DEFAULT_SHELL
+from queuectl_engine.safe_text import safe_text
+
+DB_VARIABLE: Final = "QUEUECTL_DB"
+LOCAL_NAME: Final = "queue.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the config file may set.
+
+    `shell` runs the commands that are one line; `capture_env` names further variables that a job
+    takes along from where it was added.
+    """
+
+    shell: str = DEFAULT_SHELL
+    capture_env: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The chosen database: `location` is an absolute path or a URL, `why` says who chose it.
+
+    `own` marks the user's private default, which is made when first needed.
+    """
+
+    location: str
+    why: str
+    own: bool = False
+
+
+def choose_database(
+    flag: str | None = None,
+    *,
+    env: Mapping[str, str] = os.environ,
+    here: Path | None = None,
+) -> Database:
+    """The database that a command means. Touches nothing but one `stat`."""
+    if flag:
+        return Database(_absolute(flag, here), "--db")
+    if env.get(DB_VARIABLE):
+        return Database(_absolute(env[DB_VARIABLE], here), DB_VARIABLE)
+    local = (here or Path()) / LOCAL_NAME
+    if local.exists():
+        return Database(os.path.abspath(local), "in this directory")
+    data = _xdg(env, "XDG_DATA_HOME", ".local/share")
+    return Database(str(data / "queuectl" / LOCAL_NAME), "your own", own=True)
+
+
+def database_to_make(flag: str | None = None, *, env: Mapping[str, str] = os.environ) -> Database:
+    """What `initdb` makes: the named one, else `queue.db` in this directory."""
+    if flag or env.get(DB_VARIABLE):
+        return choose_database(flag, env=env)
+    return Database(str(Path.cwd() / LOCAL_NAME), "in this directory")
+
+
+def is_url(location: str) -> bool:
+    """Whether a database is named by URL, so that it is no path of ours to resolve."""
+    return "://" in location
+
+
+def load_settings(*, env: Mapping[str, str] = os.environ) -> Settings:
+    """Read the user's config file. Raises BadInput for what it cannot mean."""
+    path = config_path(env)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read {path}: {error}; mend or remove it") from error
+    return _parsed(text, path)
+
+
+def config_path(env: Mapping[str, str] = os.environ) -> Path:
+    """Where the config file is, whether it exists or not."""
+    return _xdg(env, "XDG_CONFIG_HOME", ".config") / "queuectl" / "config.toml"
+
+
+def _parsed(text: str, path: Path) -> Settings:
+    import tomllib  # only who has a config file pays for it
+
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path} is not TOML: {safe_text(str(error))}") from error
+    known = {f.name for f in fields(Settings)}
+    if unknown := sorted(set(values) - known):
+        raise BadInput(f"{path} sets {unknown[0]!r}, which is none of {', '.join(sorted(known))}")
+    shell = values.get("shell", DEFAULT_SHELL)
+    names = values.get("capture_env", [])
+    if not isinstance(shell, str) or not shell.startswith("/"):
+        raise BadInput(f"{path}: shell must be an absolute path, as in {DEFAULT_SHELL!r}")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadInput(f"{path}: capture_env must be a list of variable names")
+    return Settings(shell, tuple(names))
+
+
+def _absolute(location: str, here: Path | None) -> str:
+    if is_url(location):
+        return location
+    # os.path, not pathlib: an unknown "~name" is a file name then, no error.
+    return os.path.abspath(os.path.join(here or "", os.path.expanduser(location)))
+
+
+def _xdg(env: Mapping[str, str], variable: str, fallback: str) -> Path:
+    # "All paths set in these variables must be absolute; relative ones are ignored" (XDG 0.8).
+    value = env.get(variable, "")
+    return (
+        Path(value)
+        if os.path.isabs(value)
+        else Path(env.get("HOME") or "~").expanduser() / fallback
+    )

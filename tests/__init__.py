@@ -1,0 +1,1 @@
+"""The tests of queuectl; folders mirror the packages."""

@@ -1,0 +1,48 @@
+"""Guards around every test."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def no_process_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No process of a job outlives the test that started it.
+
+    Only those whose database lies in this run's own directory count: other runs are not ours.
+    """
+    ours = os.fsencode(tmp_path_factory.getbasetemp())
+    yield
+    try:
+        until(lambda: not job_processes(ours), timeout=5.0)
+    except AssertionError:
+        left = job_processes(ours)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)  # or every later test would fail for it
+        pytest.fail(f"processes of jobs are left: {left}")
+
+
+def job_processes(directory: bytes) -> list[int]:
+    """The processes that carry a job's token and a database below `directory`."""
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdecimal() and _is_job(entry, directory)
+    ]
+
+
+def _is_job(process: Path, directory: bytes) -> bool:
+    try:
+        environment = (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # it ended while we looked, or belongs to another user
+        return False
+    return any(entry.startswith(b"QUEUECTL_TOKEN=") for entry in environment) and any(
+        entry.startswith(b"QUEUECTL_DB=" + directory) for entry in environment
+    )
