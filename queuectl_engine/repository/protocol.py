@@ -1,0 +1,366 @@
+"""What storage promises: the seam between the queue's rules and a database.
+
+Verbs of queueing, not of tables: no row, cursor or driver exception crosses it. Every method is
+one transaction and raises only errors of `queuectl_engine.errors`; each may raise StorageBusy.
+`now` is always an argument. One conformance suite in `tests/` runs on every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from queuectl_engine.job import (
+    Added,
+    Attempt,
+    Chunk,
+    Context,
+    Counts,
+    Event,
+    Job,
+    NewJob,
+    QueueInfo,
+    State,
+    View,
+)
+from queuectl_engine.lifecycle import Ending, Outcome
+
+Key = tuple[int, ...]  # a job's place in a view; only the repository that gave it reads it
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Neighbouring jobs of a view, in its order, each with its place."""
+
+    jobs: tuple[Job, ...]
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptId:
+    """One attempt, and the random token that proves its ownership of the job."""
+
+    job: int
+    number: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that is ours to run. `job` is PROCESSING and charged for this attempt."""
+
+    attempt: AttemptId
+    job: Job
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """The process that leads a running command: `ticks` is its start time, against pid reuse."""
+
+    pid: int
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Output of an attempt that is not stored yet.
+
+    `chunks` are new, in order. Stored chunks whose `seq` is in one of `gone` are out of bounds or
+    overwritten now, and go. `total` and `dropped` count bytes since the attempt began.
+    """
+
+    chunks: tuple[Chunk, ...] = ()
+    gone: tuple[range, ...] = ()
+    total: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running attempt has to say: its leader (once) and new output."""
+
+    attempt: AttemptId
+    leader: Leader | None = None
+    output: Output = field(default_factory=Output)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt that is over, what that means, and its last output."""
+
+    attempt: AttemptId
+    ending: Ending
+    outcome: Outcome
+    ended_at: datetime
+    output: Output = field(default_factory=Output)
+
+
+class Verdict(StrEnum):
+    """What became of a settlement. LOST: the job had moved on; the result is kept as evidence."""
+
+    SETTLED = "settled"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One worker's turn: a verdict for each ended attempt, then what it may run next.
+
+    `more` says that further jobs are ready for it. `next_due` is when the next scheduled or failed
+    job falls due, None when there is none.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    claims: tuple[Claim, ...]
+    more: bool
+    next_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What people asked of running work: tokens to cancel, and a stop of the pool."""
+
+    cancelled: frozenset[str] = frozenset()
+    stop: str | None = None  # "graceful" or "now"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A pool as it registers itself. `directory` is where its wake-up FIFO and its locks are."""
+
+    name: str
+    host: str
+    boot: str
+    pid_namespace: str
+    pid: int
+    is_init: bool
+    detached: bool
+    wanted: int
+    queues: tuple[str, ...]
+    directory: str
+    log: str
+    id: int = 0
+    started_at: datetime | None = None
+    stop: str | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker as its supervisor registers it, before it starts; `pid` 0 until it runs."""
+
+    id: int
+    pool: int
+    number: int
+    pid: int
+    started_at: datetime
+
+    @property
+    def name(self) -> str:
+        """Short enough for a column: w1, w2."""
+        return f"w{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A job in processing, with all that is known of the attempt that holds it."""
+
+    job: Job
+    attempt: AttemptId
+    worker: int
+    leader: Leader | None
+
+
+class JobRepository(Protocol):
+    """Durable jobs. Usable from several threads, one call at a time; never across a fork.
+
+    Whoever makes a job ready rings the pools by itself, after its commit. `run_directory` is where
+    this host's pools of this database keep their locks and logs, one directory each.
+    """
+
+    run_directory: Path
+
+    # -- people: jobs
+
+    def add(self, jobs: Sequence[NewJob], *, now: datetime) -> list[Added]:
+        """Store all of them or none. A key that exists with the same command changes nothing.
+
+        Raises KeyTaken when a key belongs to a job with another command.
+        """
+
+    def get(self, ids: Collection[int]) -> dict[int, Job]:
+        """The jobs that exist, by id; unknown and deleted ones are left out."""
+
+    def find_keys(self, keys: Collection[str]) -> dict[str, int]:
+        """The ids of the jobs that hold these keys."""
+
+    def page(
+        self,
+        view: View,
+        *,
+        limit: int,
+        at: Key | None = None,
+        backwards: bool = False,
+        queue: str | None = None,
+        states: Collection[State] | None = None,
+    ) -> Page:
+        """At most `limit` jobs of a view from place `at` on (inclusive), always in view order.
+
+        Without `at` the first ones, or the last ones when `backwards`. `at` need not exist any
+        more. Cost follows `limit`, not the size of the view, unless `queue` or `states` filter.
+        """
+
+    def place(self, view: View, job: Job) -> Key:
+        """Where the job stands in the view, or would."""
+
+    def counts(self) -> Counts:
+        """Exact counts by stored state; reads a row per non-empty queue and state."""
+
+    def queues(self) -> list[QueueInfo]:
+        """Every queue by name, with its counts."""
+
+    def attempts(self, job: int) -> list[Attempt]:
+        """Its history, oldest first."""
+
+    def events(self, job: int) -> list[Event]:
+        """What people did to it, oldest first; the first is its add."""
+
+    def output(self, job: int, number: int, *, after: int = -1, limit: int = 0) -> list[Chunk]:
+        """Output of an attempt with `seq` above `after`; its last `limit` bytes, 0 for all."""
+
+    def context(self, context_id: int) -> Context:
+        """The captured environment that a job refers to."""
+
+    # -- people: acts. Ids are known to exist when asked; each is all or nothing.
+
+    def requeue(
+        self,
+        ids: Sequence[int],
+        *,
+        user: str,
+        now: datetime,
+        run_at: datetime | None = None,
+    ) -> None:
+        """Send them back to pending with a fresh budget. Raises NoSuchJob or WrongState."""
+
+    def requeue_dead(
+        self, *, before: datetime, user: str, now: datetime, limit: int, queue: str | None = None
+    ) -> int:
+        """Requeue up to `limit` jobs that died before `before`, oldest first; how many it were."""
+
+    def cancel(self, ids: Sequence[int], *, user: str, now: datetime) -> list[int]:
+        """Cancel waiting jobs, and ask for it on those that run. Returns the ids that still run.
+
+        Raises NoSuchJob, or WrongState for a job that has ended.
+        """
+
+    def delete(self, ids: Sequence[int], *, user: str, now: datetime) -> None:
+        """Hide them and free their keys. Raises NoSuchJob, or WrongState for one that runs."""
+
+    def pause(self, names: Sequence[str] | None, *, paused: bool) -> list[str]:
+        """Pause or resume these queues, or all, later ones too. Returns the names touched.
+
+        Raises BadInput for the resume of a queue that does not exist; a pause makes it.
+        """
+
+    # -- workers
+
+    def settle_and_claim(
+        self,
+        worker: int,
+        ended: Sequence[Ended],
+        *,
+        room: int,
+        queues: Sequence[str],
+        now: datetime,
+    ) -> Turn:
+        """Write what ended, promote what is due, then take up to `room` ready jobs.
+
+        Jobs come highest priority first, then oldest, over the unpaused `queues` (all when empty).
+        Each is PROCESSING and belongs to `worker`; its token is the proof that every later write
+        about this attempt carries.
+        """
+
+    def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
+        """Write leaders and output; learn what was asked. Nothing to say writes nothing."""
+
+    # -- pools
+
+    def distrusted(self) -> str | None:
+        """Why no pool of this user on this machine should run what is stored; None if it may."""
+
+    def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
+        """Register a pool; returns it with its id."""
+
+    def end_pool(self, pool: int) -> None:
+        """Forget a pool and its workers. Its jobs must have been settled or rescued."""
+
+    def start_worker(self, pool: int, number: int, *, now: datetime) -> WorkerRow:
+        """Register a worker, before its process exists."""
+
+    def set_worker_pid(self, worker: int, pid: int) -> None:
+        """Write down which process it is."""
+
+    def end_worker(self, worker: int) -> None:
+        """Forget a worker that holds no job. All that it committed is on disk when this returns."""
+
+    def pools(self) -> list[PoolRow]:
+        """Every pool registered, alive or not, oldest first."""
+
+    def workers(self) -> list[WorkerRow]:
+        """Every worker registered, alive or not."""
+
+    def held_by(self, worker: int) -> list[Orphan]:
+        """The jobs in processing that belong to this worker."""
+
+    def strays(self) -> list[Orphan]:
+        """The jobs in processing whose worker is registered nowhere."""
+
+    def lose(self, ended: Sequence[Ended], *, now: datetime) -> tuple[Verdict, ...]:
+        """Settle the attempts of a dead worker, once all that they started is gone."""
+
+    def park(self, attempt: AttemptId, why: str) -> None:
+        """Keep the job in processing, with the reason, until a person cancels it."""
+
+    def resize(self, pool: int, *, by: int | None = None, to: int | None = None) -> int:
+        """Change the wanted size, never below 0; returns the new one."""
+
+    def ask_stop(self, pool: int, how: str) -> None:
+        """Ask a pool to stop: "graceful" or "now"."""
+
+    def set_trouble(self, pool: int, trouble: str | None) -> None:
+        """Show, or clear, a pool's worry."""
+
+    # -- time, news and upkeep
+
+    def promote(self, *, now: datetime) -> None:
+        """Make due jobs ready, a bounded number of them. Nothing due writes nothing."""
+
+    def remaining(self, pool: PoolRow) -> Mapping[State, int]:
+        """What this pool still has to do: counts over its unpaused queues (all when it names none).
+
+        PROCESSING counts only what its own workers run. One moment's truth, not several.
+        """
+
+    def changed(self) -> bool:
+        """Whether anyone else has committed since the last call. Costs microseconds."""
+
+    def ring(self, pool: PoolRow | None = None) -> None:
+        """Wake one sleeping worker of each pool, or of this one. Never blocks, never fails."""
+
+    def wake_fd(self, pool: PoolRow) -> int:
+        """A descriptor that turns readable when this pool is rung. The caller owns it."""
+
+    def maintain(self, *, now: datetime) -> None:
+        """Purge what was deleted more than a minute ago, and keep the log file small."""
+
+    def sync_if_due(self, worker: int, *, now: datetime) -> None:
+        """Put the commits of the last second on disk, if none did since."""
+
+    def close(self) -> None:
+        """Give back every resource. Further use raises StorageError."""

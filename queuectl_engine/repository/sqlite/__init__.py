@@ -1,0 +1,334 @@
+"""`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
+
+`adding` stores jobs · `turns` settles and claims · `acts` is what people do · `reading` what they
+see · `pools` who is registered · `upkeep` the file · `schema` the tables · `bell` wakes workers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from queuectl_engine.job import (
+    Added,
+    Attempt,
+    Chunk,
+    Context,
+    Counts,
+    Event,
+    Job,
+    NewJob,
+    QueueInfo,
+    State,
+    View,
+)
+from queuectl_engine.repository.protocol import (
+    Asked,
+    AttemptId,
+    Claim,
+    Ended,
+    Key,
+    Orphan,
+    Page,
+    PoolRow,
+    Progress,
+    Turn,
+    Verdict,
+    WorkerRow,
+)
+from queuectl_engine.repository.sqlite import (
+    acts,
+    adding,
+    bell,
+    place,
+    pools,
+    reading,
+    turns,
+    upkeep,
+)
+from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.rows import ms
+
+
+class SqliteRepository:
+    """Owns one connection. See `JobRepository` for what each method promises."""
+
+    def __init__(self, db: Connection) -> None:
+        """Use `open`."""
+        self._db = db
+        self._version = -1
+        self.run_directory = Path(f"{db.path}.d")
+
+    @classmethod
+    def open(
+        cls,
+        location: str,
+        *,
+        create: bool = False,
+        timeout: float = 5.0,
+        worker: bool = False,
+        durability: str | None = None,
+    ) -> Self:
+        """Open the file, made first with `create`. Raises NotAQueue, UnsafeStorage and so on."""
+        path = place.canonical(location)
+        if create:
+            place.make_directory(os.path.dirname(path))
+            place.check_directory(os.path.dirname(path))
+            place.make_file(path)
+        place.check_place(path)
+        db = Connection(path, timeout=timeout, relaxed=worker)
+        try:
+            upkeep.prepare(db, datetime.now(UTC), durability or "standard")
+            if upkeep.durability(db) == "full":
+                db.always_sync()
+        except BaseException:
+            db.close()
+            raise
+        return cls(db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    # -- people: jobs
+
+    def add(self, jobs: Sequence[NewJob], *, now: datetime) -> list[Added]:
+        with self._db.writing():
+            added = adding.add(self._db, jobs, now)
+        self.ring()
+        return added
+
+    def get(self, ids: Collection[int]) -> dict[int, Job]:
+        return reading.get(self._db, ids)
+
+    def find_keys(self, keys: Collection[str]) -> dict[str, int]:
+        return reading.find_keys(self._db, keys)
+
+    def page(
+        self,
+        view: View,
+        *,
+        limit: int,
+        at: Key | None = None,
+        backwards: bool = False,
+        queue: str | None = None,
+        states: Collection[State] | None = None,
+    ) -> Page:
+        with self._db.reading():
+            return reading.page(
+                self._db,
+                view,
+                limit=limit,
+                at=at,
+                backwards=backwards,
+                queue=queue,
+                states=states,
+            )
+
+    def place(self, view: View, job: Job) -> Key:
+        return reading.place(view, job)
+
+    def counts(self) -> Counts:
+        return reading.counts(self._db)
+
+    def queues(self) -> list[QueueInfo]:
+        with self._db.reading():
+            return reading.queues(self._db)
+
+    def attempts(self, job: int) -> list[Attempt]:
+        return reading.attempts(self._db, job)
+
+    def events(self, job: int) -> list[Event]:
+        with self._db.reading():
+            return reading.events(self._db, job)
+
+    def output(self, job: int, number: int, *, after: int = -1, limit: int = 0) -> list[Chunk]:
+        with self._db.reading():
+            return reading.output(self._db, job, number, after, limit)
+
+    def context(self, context_id: int) -> Context:
+        return reading.context(self._db, context_id)
+
+    # -- people: acts
+
+    def requeue(
+        self,
+        ids: Sequence[int],
+        *,
+        user: str,
+        now: datetime,
+        run_at: datetime | None = None,
+    ) -> None:
+        with self._db.writing():
+            acts.requeue(self._db, ids, user, now, run_at)
+        self.ring()
+
+    def requeue_dead(
+        self, *, before: datetime, user: str, now: datetime, limit: int, queue: str | None = None
+    ) -> int:
+        with self._db.writing():
+            moved = acts.requeue_dead(self._db, before, user, now, limit, queue)
+        self.ring()
+        return moved
+
+    def cancel(self, ids: Sequence[int], *, user: str, now: datetime) -> list[int]:
+        with self._db.writing():
+            return acts.cancel(self._db, ids, user, now)
+
+    def delete(self, ids: Sequence[int], *, user: str, now: datetime) -> None:
+        with self._db.writing():
+            acts.delete(self._db, ids, user, now)
+        upkeep.purge_deleted(self._db, now)
+
+    def pause(self, names: Sequence[str] | None, *, paused: bool) -> list[str]:
+        with self._db.writing():
+            names = acts.pause(self._db, names, paused=paused)
+        if not paused:
+            self.ring()
+        return names
+
+    # -- workers
+
+    def settle_and_claim(
+        self,
+        worker: int,
+        ended: Sequence[Ended],
+        *,
+        room: int,
+        queues: Sequence[str],
+        now: datetime,
+    ) -> Turn:
+        db = self._db
+        claims: list[Claim] = []
+        with db.writing():
+            settled = [turns.settle(db, one, now) for one in ended]
+            promoted = turns.promote(db, now)
+            while len(claims) < room and (claim := turns.claim(db, worker, queues, now)):
+                claims.append(claim)
+            more = room > 0 and len(claims) == room and turns.ready_left(db, queues)
+            next_due = turns.next_due(db)
+        if promoted or State.READY in (state for _, state in settled):
+            self.ring()
+        return Turn(tuple(verdict for verdict, _ in settled), tuple(claims), more, next_due)
+
+    def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
+        if any(item.leader or item.output.chunks for item in items):
+            with self._db.writing():
+                for item in items:
+                    turns.progress(self._db, item)
+        return turns.asked(self._db, worker, [item.attempt.job for item in items])
+
+    # -- pools
+
+    def distrusted(self) -> str | None:
+        return upkeep.distrusted(self._db)
+
+    def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
+        with self._db.writing():
+            return replace(pool, id=pools.start_pool(self._db, pool, now), started_at=now)
+
+    def end_pool(self, pool: int) -> None:
+        self._write("DELETE FROM pool WHERE id = ?", pool)
+
+    def start_worker(self, pool: int, number: int, *, now: datetime) -> WorkerRow:
+        with self._db.writing():
+            return pools.start_worker(self._db, pool, number, now)
+
+    def set_worker_pid(self, worker: int, pid: int) -> None:
+        self._write("UPDATE worker SET pid = ? WHERE id = ?", pid, worker)
+
+    def end_worker(self, worker: int) -> None:
+        self._db.always_sync()
+        self._write("DELETE FROM worker WHERE id = ?", worker)
+
+    def pools(self) -> list[PoolRow]:
+        return pools.pools(self._db)
+
+    def workers(self) -> list[WorkerRow]:
+        return pools.workers(self._db)
+
+    def held_by(self, worker: int) -> list[Orphan]:
+        return pools.held_by(self._db, worker)
+
+    def strays(self) -> list[Orphan]:
+        return pools.strays(self._db)
+
+    def lose(self, ended: Sequence[Ended], *, now: datetime) -> tuple[Verdict, ...]:
+        with self._db.writing():
+            settled = [turns.settle(self._db, one, now) for one in ended]
+        self.ring()
+        return tuple(verdict for verdict, _ in settled)
+
+    def park(self, attempt: AttemptId, why: str) -> None:
+        self._write(
+            "UPDATE job SET parked = ? WHERE id = ? AND token = ? AND state = 'processing'",
+            why,
+            attempt.job,
+            attempt.token,
+        )
+
+    def resize(self, pool: int, *, by: int | None = None, to: int | None = None) -> int:
+        with self._db.writing():
+            return pools.resize(self._db, pool, by, to)
+
+    def ask_stop(self, pool: int, how: str) -> None:
+        with self._db.writing():
+            pools.ask_stop(self._db, pool, how)
+
+    def set_trouble(self, pool: int, trouble: str | None) -> None:
+        self._write("UPDATE pool SET trouble = ? WHERE id = ?", trouble, pool)
+
+    # -- time, news and upkeep
+
+    def promote(self, *, now: datetime) -> None:
+        if turns.anything_due(self._db, now):
+            with self._db.writing():
+                turns.promote(self._db, now)
+            self.ring()
+
+    def remaining(self, pool: PoolRow) -> Mapping[State, int]:
+        return pools.remaining(self._db, pool)
+
+    def changed(self) -> bool:
+        before, self._version = self._version, self._db.value("PRAGMA data_version")
+        return self._version != before
+
+    def ring(self, pool: PoolRow | None = None) -> None:
+        if pool is None:
+            bell.ring_all(str(self.run_directory))
+        else:
+            bell.ring(str(self.run_directory / pool.directory))
+
+    def wake_fd(self, pool: PoolRow) -> int:
+        return bell.listen(self.run_directory / pool.directory)
+
+    def maintain(self, *, now: datetime) -> None:
+        upkeep.purge_deleted(self._db, now)
+        upkeep.tidy(self._db)
+
+    def sync_if_due(self, worker: int, *, now: datetime) -> None:
+        if self._db.sync_due():
+            self._write("UPDATE worker SET synced_ms = ? WHERE id = ?", ms(now), worker)
+
+    def _write(self, sql: str, *args: object) -> None:
+        with self._db.writing():
+            self._db.run(sql, args)
+
+
+def create(location: str, *, durability: str | None, trust: bool) -> bool:
+    """Make the file, or change what is said of one that is there; whether it was made now."""
+    fresh = not os.path.exists(location)
+    repository = SqliteRepository.open(location, create=True, durability=durability)
+    db = repository._db
+    try:
+        with db.writing():
+            if durability:
+                upkeep.set_durability(db, durability)
+            if trust:
+                upkeep.trust(db)
+    finally:
+        repository.close()
+    return fresh

@@ -1,0 +1,51 @@
+"""Waking sleeping workers: one FIFO per pool, in its directory beside the database.
+
+One byte wakes one worker. It is a hint: workers also look by themselves, so nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+_FIFO: Final = "wake"
+
+
+def listen(pool_directory: Path) -> int:
+    """A non-blocking descriptor that turns readable when the pool is rung. The caller closes it.
+
+    Opened for reading and writing: a read-only end would be readable for ever once the first
+    writer has closed (fifo(7)).
+    """
+    path = pool_directory / _FIFO
+    try:
+        os.mkfifo(path, 0o600)
+    except FileExistsError:
+        pass
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def ring_all(directory: str) -> None:
+    """Ring every pool below the directory. Never blocks; a pool that is gone is passed over."""
+    try:
+        names = os.listdir(directory)
+    except OSError:  # no pool ever ran
+        return
+    for name in names:
+        ring(os.path.join(directory, name))
+
+
+def ring(pool_directory: str) -> None:
+    """Ring one pool."""
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(os.path.join(pool_directory, _FIFO), flags)
+    except OSError:  # no FIFO there, or (ENXIO) nobody listens
+        return
+    try:
+        os.write(descriptor, b"!")
+    except OSError:  # full: everybody has been rung often enough
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,144 @@
+"""Pools and workers as registered, and the jobs they hold. Who of them lives is not known here."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Final
+
+from queuectl_engine.errors import NoSuchPool
+from queuectl_engine.job import State
+from queuectl_engine.repository.protocol import AttemptId, Leader, Orphan, PoolRow, WorkerRow
+from queuectl_engine.repository.sqlite.connection import Connection, Row
+from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, job_of, moment, ms
+
+_START: Final = """
+    INSERT INTO pool (name, host, boot, pid_namespace, pid, is_init, detached, wanted,
+                      queues, directory, log, started_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+"""
+_POOLS: Final = """
+    SELECT name, host, boot, pid_namespace, pid, is_init, detached, wanted, queues,
+           directory, log, id, started_ms, stop, trouble
+      FROM pool ORDER BY id
+"""
+_RESIZE: Final = """
+    UPDATE pool SET wanted = max(0, coalesce(:to, wanted + :by)) WHERE id = :id RETURNING wanted
+"""
+# "now" is never taken back by a later "graceful".
+_ASK_STOP: Final = """
+    UPDATE pool SET stop = iif(stop = 'now', 'now', :how) WHERE id = :id
+"""
+_HELD: Final = f"""
+    SELECT {JOB}, attempt.number, attempt.token, job.worker, leader_pid, leader_ticks
+      FROM job INDEXED BY job_list_processing
+      JOIN attempt ON attempt.job = job.id AND attempt.number = job.runs
+     WHERE job.state = 'processing' AND
+"""
+HELD_BY: Final = f"{_HELD} job.worker = ?"
+_REMAINING: Final = """
+    SELECT state, sum(n) FROM counter JOIN queue ON queue.id = counter.queue
+     WHERE paused = 0 AND (:served = '[]' OR name IN (SELECT value FROM json_each(:served)))
+       AND state NOT IN ('processing', 'deleted')
+     GROUP BY state
+    UNION ALL
+    SELECT 'processing', count(*) FROM job INDEXED BY job_list_processing
+     WHERE state = 'processing' AND worker IN (SELECT id FROM worker WHERE pool = :pool)
+"""
+STRAYS: Final = f"{_HELD} NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker)"
+
+
+def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
+    """Register a pool; its id."""
+    row = (
+        pool.name,
+        pool.host,
+        pool.boot,
+        pool.pid_namespace,
+        pool.pid,
+        int(pool.is_init),
+        int(pool.detached),
+        pool.wanted,
+        json.dumps(pool.queues),
+        pool.directory,
+        pool.log,
+        ms(now),
+    )
+    return int(db.value(_START, row))
+
+
+def start_worker(db: Connection, pool: int, number: int, now: datetime) -> WorkerRow:
+    """Register a worker before its process exists, so that none is ever unknown."""
+    sql = "INSERT INTO worker (pool, number, started_ms) VALUES (?, ?, ?) RETURNING id"
+    worker = int(db.value(sql, (pool, number, ms(now))))
+    return WorkerRow(worker, pool, number, 0, moment(ms(now)))
+
+
+def pools(db: Connection) -> list[PoolRow]:
+    """Every registered pool, oldest first."""
+    return [_pool_of(row) for row in db.run(_POOLS)]
+
+
+def workers(db: Connection) -> list[WorkerRow]:
+    """Every registered worker, by pool and number."""
+    sql = "SELECT id, pool, number, pid, started_ms FROM worker ORDER BY pool, number, id"
+    return [
+        WorkerRow(worker, pool, number, pid, moment(started))
+        for worker, pool, number, pid, started in db.run(sql)
+    ]
+
+
+def held_by(db: Connection, worker: int) -> list[Orphan]:
+    """The jobs in processing that belong to a worker."""
+    return [_orphan_of(row) for row in db.run(HELD_BY, (worker,))]
+
+
+def strays(db: Connection) -> list[Orphan]:
+    """The jobs in processing whose worker is registered nowhere."""
+    return [_orphan_of(row) for row in db.run(STRAYS)]
+
+
+def remaining(db: Connection, pool: PoolRow) -> dict[State, int]:
+    """Counts over a pool's unpaused queues; of processing, only what its workers hold."""
+    args = {"served": json.dumps(pool.queues), "pool": pool.id}
+    return {State(state): n for state, n in db.run(_REMAINING, args) if n}
+
+
+def resize(db: Connection, pool: int, by: int | None, to: int | None) -> int:
+    """Change the wanted size, never below 0; the new one."""
+    wanted = db.value(_RESIZE, {"id": pool, "by": by or 0, "to": to})
+    if wanted is None:
+        raise NoSuchPool("that pool has ended; 'queuectl pools' lists those that run")
+    return int(wanted)
+
+
+def ask_stop(db: Connection, pool: int, how: str) -> None:
+    """Ask a pool to stop, gracefully or now."""
+    db.run(_ASK_STOP, {"id": pool, "how": how})
+
+
+def _pool_of(row: Row) -> PoolRow:
+    return PoolRow(
+        name=row[0],
+        host=row[1],
+        boot=row[2],
+        pid_namespace=row[3],
+        pid=row[4],
+        is_init=bool(row[5]),
+        detached=bool(row[6]),
+        wanted=row[7],
+        queues=tuple(json.loads(row[8])),
+        directory=row[9],
+        log=row[10],
+        id=row[11],
+        started_at=moment(row[12]),
+        stop=row[13],
+        trouble=row[14],
+    )
+
+
+def _orphan_of(row: Row) -> Orphan:
+    number, token, worker, pid, ticks = row[JOB_WIDTH:]
+    job = job_of(row)
+    leader = None if pid is None else Leader(pid, ticks)
+    return Orphan(job, AttemptId(job.id, number, token), worker, leader)

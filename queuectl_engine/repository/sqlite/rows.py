@@ -1,0 +1,113 @@
+"""Between rows and the words of `job.py`: moments, columns, contexts."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from queuectl_engine.job import Attempt, Chunk, Context, Job, Piece, State, Stream
+from queuectl_engine.repository.sqlite.connection import Row
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+
+# In the order of `job_of`. A job whose worker is not registered any more shows none.
+JOB: Final = """
+    job.id, job.key, job.command, job.argv, job.state,
+    (SELECT name FROM queue WHERE queue.id = job.queue),
+    job.priority, job.attempts, job.runs, job.deaths, job.max_retries, job.timeout_ms,
+    job.allow_background, job.run_at_ms, job.created_ms, job.updated_ms, job.started_ms,
+    job.finished_ms, job.reason,
+    (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
+    job.cancel_ms, job.parked, job.context
+"""
+JOB_WIDTH: Final = 23
+ATTEMPT: Final = """
+    job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
+    output_bytes, dropped_bytes
+"""
+
+
+def ms(moment: datetime) -> int:
+    """Milliseconds since 1970, rounded down."""
+    return (moment - _EPOCH) // _MS
+
+
+def moment(value: int) -> datetime:
+    """The inverse of `ms`."""
+    return _EPOCH + value * _MS
+
+
+def moment_or_none(value: int | None) -> datetime | None:
+    """Like `moment`, and None stays None."""
+    return None if value is None else moment(value)
+
+
+def job_of(row: Row) -> Job:
+    """A job from the columns of `JOB`; further columns are ignored."""
+    return Job(
+        id=row[0],
+        key=row[1],
+        command=row[2],
+        argv=None if row[3] is None else tuple(json.loads(row[3])),
+        stored=State(row[4]),
+        queue=row[5],
+        priority=row[6],
+        attempts=row[7],
+        runs=row[8],
+        deaths=row[9],
+        max_retries=row[10],
+        timeout=None if row[11] is None else row[11] * _MS,
+        allow_background=bool(row[12]),
+        run_at=moment(row[13]),
+        created_at=moment(row[14]),
+        updated_at=moment(row[15]),
+        started_at=moment_or_none(row[16]),
+        finished_at=moment_or_none(row[17]),
+        reason=row[18],
+        worker=row[19],
+        cancel_asked=row[20] is not None,
+        parked=row[21],
+        context_id=row[22],
+    )
+
+
+def attempt_of(row: Row) -> Attempt:
+    """An attempt from the columns of `ATTEMPT`."""
+    job, number, worker, started, ended, *rest = row
+    return Attempt(job, number, worker, moment(started), moment_or_none(ended), *rest)
+
+
+def body_of(context: Context) -> str:
+    """A context as stored: the same text for the same context."""
+    body: dict[str, Any] = {
+        "cwd": context.cwd,
+        "umask": context.umask,
+        "shell": context.shell,
+        "user": context.user,
+        "captured": dict(context.captured),
+        "env": dict(context.env),
+    }
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def context_of(body: str) -> Context:
+    """The inverse of `body_of`."""
+    return Context(**json.loads(body))
+
+
+def marks_of(chunk: Chunk) -> str:
+    """Which stream wrote how many bytes: `o120e33`."""
+    return "".join(f"{piece.stream}{len(piece.data)}" for piece in chunk.pieces)
+
+
+def chunk_of(row: Row) -> Chunk:
+    """A chunk from seq, at_ms, marks, data."""
+    seq, at, marks, data = row
+    pieces, start = [], 0
+    for stream, length in re.findall(r"([oe])(\d+)", marks):
+        pieces.append(Piece(Stream(stream), data[start : start + int(length)]))
+        start += int(length)
+    return Chunk(seq, moment(at), tuple(pieces))

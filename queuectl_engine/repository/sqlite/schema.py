@@ -1,0 +1,194 @@
+"""The tables, and the numbered steps that lead to them. Forward only.
+
+Each `Step` runs in one transaction and sets `user_version`. Moments are integer milliseconds since
+1970 in UTC, durations milliseconds. Counters follow `job` by triggers, so no verb can forget them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x51435431  # "QCT1": tells our file from any other SQLite file
+
+_STATES: Final = (
+    "'ready', 'scheduled', 'blocked', 'failed', 'processing', 'completed', 'dead', 'cancelled',"
+    " 'deleted'"
+)
+
+_STEP_1: Final = f"""
+CREATE TABLE meta (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  min_reader INTEGER NOT NULL,  -- the oldest schema number whose programs may read this file
+  min_writer INTEGER NOT NULL,  -- and write it
+  uuid TEXT NOT NULL,
+  generation INTEGER NOT NULL,  -- grows with each restore
+  made_ms INTEGER NOT NULL,
+  made_by TEXT NOT NULL,
+  owner INTEGER NOT NULL,       -- the uid whose pools may run it
+  machine TEXT NOT NULL,        -- the machine whose pools may run it, '' when it has no id
+  durability TEXT NOT NULL CHECK (durability IN ('standard', 'full')),
+  new_queues_paused INTEGER NOT NULL DEFAULT 0 CHECK (new_queues_paused IN (0, 1))
+) STRICT;
+
+CREATE TABLE queue (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1))
+) STRICT;
+
+-- Only counts above zero have a row, so a reader pays for the non-empty queues alone.
+CREATE TABLE counter (
+  state TEXT NOT NULL,
+  queue INTEGER NOT NULL REFERENCES queue,
+  n INTEGER NOT NULL CHECK (n >= 0),
+  PRIMARY KEY (state, queue)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE context (
+  id INTEGER PRIMARY KEY,
+  body TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE job (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  queue INTEGER NOT NULL REFERENCES queue,
+  state TEXT NOT NULL CHECK (state IN ({_STATES})),
+  priority INTEGER NOT NULL,
+  run_at_ms INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),  -- charged since add or requeue
+  runs INTEGER NOT NULL DEFAULT 0 CHECK (runs >= attempts),   -- ever begun
+  deaths INTEGER NOT NULL DEFAULT 0,  -- of workers, under a living supervisor, since then
+  max_retries INTEGER NOT NULL CHECK (max_retries >= 0),
+  timeout_ms INTEGER CHECK (timeout_ms > 0),
+  allow_background INTEGER NOT NULL DEFAULT 0 CHECK (allow_background IN (0, 1)),
+  token TEXT,
+  worker INTEGER,
+  created_ms INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL,
+  started_ms INTEGER,
+  finished_ms INTEGER,
+  cancel_ms INTEGER,
+  deleted_ms INTEGER,
+  was TEXT,
+  reason TEXT,
+  parked TEXT,
+  context INTEGER NOT NULL REFERENCES context,
+  nonce INTEGER NOT NULL,
+  key TEXT,
+  argv TEXT,
+  command TEXT NOT NULL,
+  CHECK ((state = 'processing') = (token IS NOT NULL AND worker IS NOT NULL)),
+  CHECK (state = 'deleted'
+         OR (state IN ('completed', 'dead', 'cancelled')) = (finished_ms IS NOT NULL)),
+  CHECK (state = 'processing' OR (cancel_ms IS NULL AND parked IS NULL)),
+  CHECK ((state = 'deleted') = (deleted_ms IS NOT NULL AND was IS NOT NULL))
+) STRICT;
+
+-- The claim: the best ready job of a queue is the first entry of its range.
+CREATE INDEX job_ready ON job (queue, priority DESC, id) WHERE state = 'ready';
+-- What falls due next.
+CREATE INDEX job_due ON job (run_at_ms, id) WHERE state IN ('scheduled', 'failed');
+-- One index in the order of each table on a screen.
+CREATE INDEX job_list_ready ON job (priority DESC, id) WHERE state = 'ready';
+CREATE INDEX job_list_failed ON job (priority DESC, id) WHERE state = 'failed';
+CREATE INDEX job_list_scheduled ON job (priority DESC, id) WHERE state = 'scheduled';
+CREATE INDEX job_list_blocked ON job (priority DESC, id) WHERE state = 'blocked';
+CREATE INDEX job_list_processing ON job (started_ms, id) WHERE state = 'processing';
+CREATE INDEX job_list_dead ON job (finished_ms DESC, id DESC) WHERE state = 'dead';
+CREATE INDEX job_list_finished ON job (finished_ms DESC, id DESC)
+  WHERE state IN ('completed', 'cancelled');
+CREATE INDEX job_deleted ON job (deleted_ms) WHERE state = 'deleted';
+-- A deleted job keeps its key for undo, but does not hold it.
+CREATE UNIQUE INDEX job_key ON job (key) WHERE key IS NOT NULL AND state <> 'deleted';
+
+CREATE TRIGGER job_counted AFTER INSERT ON job BEGIN
+  INSERT INTO counter VALUES (new.state, new.queue, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER job_recounted AFTER UPDATE OF state, queue ON job
+  WHEN old.state <> new.state OR old.queue <> new.queue
+BEGIN
+  UPDATE counter SET n = n - 1 WHERE state = old.state AND queue = old.queue;
+  DELETE FROM counter WHERE state = old.state AND queue = old.queue AND n = 0;
+  INSERT INTO counter VALUES (new.state, new.queue, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER job_uncounted AFTER DELETE ON job BEGIN
+  UPDATE counter SET n = n - 1 WHERE state = old.state AND queue = old.queue;
+  DELETE FROM counter WHERE state = old.state AND queue = old.queue AND n = 0;
+END;
+
+CREATE TABLE attempt (
+  job INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+  number INTEGER NOT NULL CHECK (number > 0),
+  token TEXT NOT NULL,
+  worker TEXT NOT NULL,
+  leader_pid INTEGER,
+  leader_ticks INTEGER,  -- its start time, so that a reused pid is never taken for it
+  started_ms INTEGER NOT NULL,
+  ended_ms INTEGER,
+  result TEXT,
+  exit_code INTEGER,
+  signal INTEGER,
+  reason TEXT,
+  late TEXT,
+  output_bytes INTEGER NOT NULL DEFAULT 0,
+  dropped_bytes INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (job, number),
+  CHECK ((ended_ms IS NULL) = (result IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- `marks` tells the streams of `data` apart: "o120e33" is 120 bytes of stdout, then 33 of stderr.
+CREATE TABLE output (
+  job INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  marks TEXT NOT NULL,
+  data BLOB NOT NULL,
+  UNIQUE (job, number, seq),
+  FOREIGN KEY (job, number) REFERENCES attempt ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE event (
+  id INTEGER PRIMARY KEY,
+  job INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+  at_ms INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  user TEXT NOT NULL,
+  detail TEXT,
+  nonce INTEGER NOT NULL
+) STRICT;
+CREATE INDEX event_job ON event (job, id);
+
+CREATE TABLE pool (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL,
+  host TEXT NOT NULL,
+  boot TEXT NOT NULL,
+  pid_namespace TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  is_init INTEGER NOT NULL CHECK (is_init IN (0, 1)),
+  detached INTEGER NOT NULL CHECK (detached IN (0, 1)),
+  wanted INTEGER NOT NULL CHECK (wanted >= 0),
+  queues TEXT NOT NULL,
+  directory TEXT NOT NULL,
+  log TEXT NOT NULL,
+  started_ms INTEGER NOT NULL,
+  stop TEXT CHECK (stop IN ('graceful', 'now')),
+  trouble TEXT
+) STRICT;
+
+CREATE TABLE worker (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  pool INTEGER NOT NULL REFERENCES pool ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  pid INTEGER NOT NULL DEFAULT 0,
+  started_ms INTEGER NOT NULL,
+  synced_ms INTEGER  -- touched to bring a quiet worker's last commits to disk
+) STRICT;
+CREATE INDEX worker_pool ON worker (pool);
+"""
+
+STEPS: Final[tuple[str, ...]] = (_STEP_1,)
+VERSION: Final = len(STEPS)
+MIN_READER: Final = 1
+MIN_WRITER: Final = 1

@@ -1,0 +1,260 @@
+"""A worker's turn: settle what ended, promote what is due, claim what is next.
+
+The whole fence is here: a claim writes a random token into the job's row, and every later write
+about that attempt has the token in its WHERE.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from queuectl_engine.job import State
+from queuectl_engine.lifecycle import (
+    FINAL,
+    Completed,
+    Ending,
+    Exited,
+    GivenBack,
+    Outcome,
+    RetryAt,
+    Signalled,
+    WorkerDied,
+    if_cancelled,
+    result_of,
+    state_after,
+    words,
+)
+from queuectl_engine.repository.protocol import (
+    Asked,
+    AttemptId,
+    Claim,
+    Ended,
+    Output,
+    Progress,
+    Verdict,
+)
+from queuectl_engine.repository.sqlite import reading
+from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.rows import (
+    JOB,
+    job_of,
+    marks_of,
+    moment_or_none,
+    ms,
+)
+
+PROMOTED_AT_ONCE: Final = 100
+
+# A worker that was forgotten gets nothing: nobody would look for what it runs.
+# The best of the top rows of the queues that have ready jobs, are served and not paused. INDEXED
+# BY, because the planner would rather sort through an index on the state alone.
+_BEST: Final = """
+    SELECT best.id FROM counter
+      JOIN queue ON queue.id = counter.queue AND queue.paused = 0
+      JOIN job AS best ON best.id = (
+        SELECT id FROM job INDEXED BY job_ready
+         WHERE job.queue = counter.queue AND job.state = 'ready'
+         ORDER BY job.priority DESC, job.id LIMIT 1)
+     WHERE counter.state = 'ready' {served}
+     ORDER BY best.priority DESC, best.id LIMIT 1
+"""
+_CLAIM: Final = f"""
+    UPDATE job SET state = 'processing', attempts = attempts + 1, runs = runs + 1, token = :token,
+                   worker = :worker, started_ms = :now, updated_ms = :now
+     WHERE id = ({_BEST}) AND EXISTS (SELECT 1 FROM worker WHERE worker.id = :worker)
+    RETURNING {JOB}
+"""
+_SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
+CLAIM_ANY: Final = _CLAIM.format(served="")
+CLAIM_SERVED: Final = _CLAIM.format(served=_SERVED)
+
+_BEGIN_ATTEMPT: Final = """
+    INSERT INTO attempt (job, number, token, worker, started_ms)
+    SELECT :job, :number, :token, 'w' || number, :now FROM worker WHERE id = :worker
+"""
+_READY_LEFT: Final = """
+    SELECT 1 FROM counter JOIN queue ON queue.id = counter.queue AND queue.paused = 0
+     WHERE counter.state = 'ready' {served} LIMIT 1
+"""
+READY_LEFT_ANY: Final = _READY_LEFT.format(served="")
+READY_LEFT_SERVED: Final = _READY_LEFT.format(served=_SERVED)
+
+# A cancel that was asked while the job ran wins over all but success, and is decided here because
+# only here it is known for sure.
+_SETTLE: Final = """
+    UPDATE job
+       SET state = iif(cancel_ms IS NULL, :state, :state_if_cancelled),
+           reason = iif(cancel_ms IS NULL, :reason, :reason_if_cancelled),
+           finished_ms = iif(cancel_ms IS NULL, :finished, :finished_if_cancelled),
+           run_at_ms = coalesce(:due, run_at_ms), attempts = attempts - :refund,
+           deaths = deaths + :deaths, updated_ms = :now,
+           token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
+     WHERE id = :job AND token = :token AND state = 'processing'
+    RETURNING state
+"""
+_END_ATTEMPT: Final = """
+    UPDATE attempt SET ended_ms = :ended, result = :result, exit_code = :exit_code,
+                       signal = :signal, reason = :words
+     WHERE job = :job AND number = :number AND token = :token
+"""
+_KEEP_LATE: Final = """
+    UPDATE attempt SET late = :late
+     WHERE job = :job AND number = :number AND token = :token AND result IS NOT NULL
+"""
+
+_ADD_OUTPUT: Final = """
+    INSERT INTO output (job, number, seq, at_ms, marks, data) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_DROP_OUTPUT: Final = """
+    DELETE FROM output WHERE job = ? AND number = ? AND seq >= ? AND seq < ?
+"""
+_COUNT_OUTPUT: Final = """
+    UPDATE attempt SET output_bytes = :total, dropped_bytes = :dropped
+     WHERE job = :job AND number = :number AND token = :token
+"""
+_LEADER: Final = """
+    UPDATE attempt SET leader_pid = :pid, leader_ticks = :ticks
+     WHERE job = :job AND number = :number AND token = :token
+"""
+_HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ? AND state = 'processing'"
+_CANCELS: Final = """
+    SELECT token FROM json_each(:jobs) AS running JOIN job ON job.id = running.value
+     WHERE job.cancel_ms IS NOT NULL AND job.worker = :worker
+"""
+_STOP: Final = "SELECT stop FROM worker JOIN pool ON pool.id = worker.pool WHERE worker.id = ?"
+
+_NEXT_DUE: Final = """
+    SELECT run_at_ms FROM job INDEXED BY job_due
+     WHERE state IN ('scheduled', 'failed') ORDER BY run_at_ms, id LIMIT 1
+"""
+PROMOTE: Final = """
+    UPDATE job SET state = 'ready', updated_ms = :now WHERE id IN (
+      SELECT id FROM job INDEXED BY job_due
+       WHERE state IN ('scheduled', 'failed') AND run_at_ms <= :now
+       ORDER BY run_at_ms, id LIMIT :limit)
+"""
+
+
+def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State | None]:
+    """Write the outcome if the attempt still holds its job, else keep it as evidence.
+
+    Returns the state the job is in now, None when it was not ours to change.
+    """
+    who = _args(ended.attempt)
+    rows = db.run(_SETTLE, {**who, **_columns(ended.outcome, ended.ending, ended.ended_at, now)})
+    if not rows:
+        late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
+        db.run(_KEEP_LATE, {**who, "late": late})
+        return Verdict.LOST, None
+    db.run(_END_ATTEMPT, {**who, **_history(ended.ending, ended.ended_at)})
+    _write_output(db, ended.attempt, ended.output)
+    return Verdict.SETTLED, State(rows[0][0])
+
+
+def claim(db: Connection, worker: int, queues: Sequence[str], now: datetime) -> Claim | None:
+    """The best ready job of these queues (of all when empty), now ours; None when there is none."""
+    token = os.urandom(16).hex()
+    args = {"token": token, "worker": worker, "now": ms(now), "served": json.dumps(list(queues))}
+    rows = db.run(CLAIM_SERVED if queues else CLAIM_ANY, args)
+    if not rows:
+        return None
+    job = job_of(rows[0])
+    attempt = AttemptId(job.id, job.runs, token)
+    db.run(_BEGIN_ATTEMPT, {**_args(attempt), "worker": worker, "now": ms(now)})
+    return Claim(attempt, job, reading.context(db, job.context_id))
+
+
+def ready_left(db: Connection, queues: Sequence[str]) -> bool:
+    """Whether a further claim over these queues would find a job."""
+    sql = READY_LEFT_SERVED if queues else READY_LEFT_ANY
+    return bool(db.run(sql, {"served": json.dumps(list(queues))} if queues else ()))
+
+
+def progress(db: Connection, item: Progress) -> None:
+    """Write a running attempt's leader and new output, if it still holds its job."""
+    if not db.run(_HELD, (item.attempt.job, item.attempt.token)):
+        return
+    if item.leader is not None:
+        leader = {"pid": item.leader.pid, "ticks": item.leader.ticks}
+        db.run(_LEADER, {**_args(item.attempt), **leader})
+    _write_output(db, item.attempt, item.output)
+
+
+def asked(db: Connection, worker: int, jobs: Sequence[int]) -> Asked:
+    """What people asked of these jobs of a worker, and of its pool."""
+    tokens = db.run(_CANCELS, {"worker": worker, "jobs": json.dumps(list(jobs))})
+    return Asked(frozenset(token for (token,) in tokens), db.value(_STOP, (worker,)))
+
+
+def promote(db: Connection, now: datetime) -> int:
+    """Make due jobs ready, in the order they fell due, a bounded number; how many."""
+    if not anything_due(db, now):
+        return 0
+    db.run(PROMOTE, {"now": ms(now), "limit": PROMOTED_AT_ONCE})
+    return db.changes()
+
+
+def anything_due(db: Connection, now: datetime) -> bool:
+    """Whether `promote` would find a job."""
+    due = db.value(_NEXT_DUE)
+    return due is not None and due <= ms(now)
+
+
+def next_due(db: Connection) -> datetime | None:
+    """When the next scheduled or failed job falls due."""
+    return moment_or_none(db.value(_NEXT_DUE))
+
+
+def _args(attempt: AttemptId) -> dict[str, Any]:
+    return {"job": attempt.job, "number": attempt.number, "token": attempt.token}
+
+
+def _columns(outcome: Outcome, ending: Ending, ended_at: datetime, now: datetime) -> dict[str, Any]:
+    cancelled = if_cancelled(outcome)
+    return {
+        "state": state_after(outcome).value,
+        "state_if_cancelled": state_after(cancelled).value,
+        "reason": _reason(outcome),
+        "reason_if_cancelled": _reason(cancelled),
+        "finished": _finished(outcome, ended_at),
+        "finished_if_cancelled": _finished(cancelled, ended_at),
+        "due": ms(outcome.at) if isinstance(outcome, RetryAt) else None,
+        "refund": int(isinstance(outcome, GivenBack)),
+        "deaths": int(isinstance(ending, WorkerDied) and ending.supervised),
+        "now": ms(now),
+    }
+
+
+def _reason(outcome: Outcome) -> str | None:
+    return None if isinstance(outcome, Completed) else outcome.reason
+
+
+def _finished(outcome: Outcome, ended_at: datetime) -> int | None:
+    return ms(ended_at) if state_after(outcome) in FINAL else None
+
+
+def _history(ending: Ending, ended_at: datetime) -> dict[str, Any]:
+    return {
+        "ended": ms(ended_at),
+        "result": result_of(ending),
+        "exit_code": ending.code if isinstance(ending, Exited) else None,
+        "signal": ending.signal if isinstance(ending, Signalled) else None,
+        "words": words(ending),
+    }
+
+
+def _write_output(db: Connection, attempt: AttemptId, output: Output) -> None:
+    if not output.chunks and not output.gone:
+        return
+    for chunk in output.chunks:
+        data = b"".join(piece.data for piece in chunk.pieces)
+        row = (attempt.job, attempt.number, chunk.seq, ms(chunk.at), marks_of(chunk), data)
+        db.run(_ADD_OUTPUT, row)
+    for gone in output.gone:
+        db.run(_DROP_OUTPUT, (attempt.job, attempt.number, gone.start, gone.stop))
+    totals = {"total": output.total, "dropped": output.dropped}
+    db.run(_COUNT_OUTPUT, {**_args(attempt), **totals})

@@ -1,0 +1,1 @@
+"""The conformance suite of `JobRepository`, and what only SQLite promises."""
