@@ -1,0 +1,46 @@
+"""`python -m queuectl_engine.pool OPTIONS [FD]`: one supervisor.
+
+A process of its own, and not the command that starts it: every worker imports the main module
+again, which here is light. OPTIONS is `PoolOptions` as JSON. What became of the start is told as a
+line of JSON on descriptor FD.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from queuectl_engine.errors import ExitCode, QueuectlError
+from queuectl_engine.pool.options import PoolOptions
+from queuectl_engine.pool.supervisor import NameTaken, Supervisor
+from queuectl_engine.repository import open_repository
+
+
+def main(arguments: list[str]) -> int:
+    """Supervise until the pool ends; the exit code."""
+    options = PoolOptions.from_json(json.loads(arguments[0]))
+    told = int(arguments[1]) if len(arguments) > 1 else None
+    os.umask(0o077)
+    os.chdir("/")
+    try:
+        repository = open_repository(options.db)
+        supervisor = Supervisor(repository, options, lambda pool: _tell(told, pool=pool.id))
+    except QueuectlError as error:
+        _tell(told, error=str(error), taken=isinstance(error, NameTaken))
+        if told is None:
+            sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    supervisor.run()
+    repository.close()
+    return ExitCode.INTERRUPTED if supervisor.interrupted else ExitCode.OK
+
+
+def _tell(descriptor: int | None, **news: object) -> None:
+    if descriptor is not None:
+        os.write(descriptor, json.dumps(news).encode() + b"\n")
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,77 @@
+"""Which pools there are, and who in them lives: the store knows the first, the locks the second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl_engine.errors import NoSuchPool
+from queuectl_engine.job import PoolInfo, WorkerInfo
+from queuectl_engine.pool.locks import SUPERVISOR, is_free, worker_lock
+from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
+from queuectl_engine.safe_text import safe_text
+
+
+def census(repository: JobRepository) -> list[PoolInfo]:
+    """Every registered pool with its workers, oldest first."""
+    workers = repository.workers()
+    return [
+        _pool_info(repository, pool, [w for w in workers if w.pool == pool.id])
+        for pool in repository.pools()
+    ]
+
+
+def pick(pools: Sequence[PoolInfo], name: str | None) -> PoolInfo:
+    """The living pool that is meant: the named one, else the only one, else `default`.
+
+    Raises NoSuchPool, which lists them.
+    """
+    living = [pool for pool in pools if pool.alive]
+    meant = [pool for pool in living if name is None or pool.name == name]
+    if name is None and len(living) > 1:
+        meant = [pool for pool in living if pool.name == "default"]
+    # While a pool stops, a new one may have its name already: the newest is meant.
+    if meant:
+        return meant[-1]
+    names = ", ".join(safe_text(pool.name) for pool in living)
+    if not living:
+        raise NoSuchPool("no pool runs here; 'queuectl worker --detach' starts one")
+    if name is not None:
+        raise NoSuchPool(f"no pool named {safe_text(name)} runs here; there is {names}")
+    raise NoSuchPool(f"several pools run here: {names}; name one with --pool")
+
+
+def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[WorkerRow]) -> PoolInfo:
+    directory = repository.run_directory / pool.directory
+    assert pool.started_at is not None
+    return PoolInfo(
+        id=pool.id,
+        name=pool.name,
+        host=pool.host,
+        pid=pool.pid,
+        detached=pool.detached,
+        wanted=pool.wanted,
+        stopping=pool.stop,
+        queues=pool.queues,
+        started_at=pool.started_at,
+        alive=not is_free(directory / SUPERVISOR),
+        trouble=pool.trouble,
+        log=pool.log,
+        workers=tuple(
+            _worker_info(repository, worker, not is_free(directory / worker_lock(worker.id)))
+            for worker in workers
+        ),
+    )
+
+
+def _worker_info(repository: JobRepository, worker: WorkerRow, alive: bool) -> WorkerInfo:
+    held = repository.held_by(worker.id)
+    job = held[0].job if held else None
+    return WorkerInfo(
+        id=worker.id,
+        name=worker.name,
+        pid=worker.pid,
+        started_at=worker.started_at,
+        alive=alive,
+        job=job.id if job else None,
+        job_since=job.started_at if job else None,
+    )

@@ -1,0 +1,34 @@
+"""What a job finds around it: the environment it runs in, made from the pool's and the adder's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from queuectl_engine.pool.processes import TOKEN_VARIABLE
+from queuectl_engine.repository.protocol import Claim
+
+
+def environment(claim: Claim, db: str, pool: Mapping[str, str]) -> dict[str, str]:
+    """The pool's environment without our own variables; over it what the adding process had.
+
+    What was absent there is unset; then what `--env` asked for; then the job's own identity, which
+    nothing can override.
+    """
+    context = claim.context
+    ours = ("QUEUECTL_", "LC_")  # LC_* is taken along as a family: those absent there are unset
+    env = {name: value for name, value in pool.items() if not name.startswith(ours)}
+    for name, value in context.captured.items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
+    env |= context.env
+    env |= {
+        "PWD": context.cwd,
+        "QUEUECTL_DB": db,
+        "QUEUECTL_JOB_ID": str(claim.job.id),
+        "QUEUECTL_ATTEMPT": str(claim.attempt.number),
+        "QUEUECTL_QUEUE": claim.job.queue,
+        TOKEN_VARIABLE: claim.attempt.token,
+    }
+    return env

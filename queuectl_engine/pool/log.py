@@ -1,0 +1,78 @@
+"""The pool's log: a line per event, with fields; for people on a terminal or JSON for machines.
+
+A terminal that is gone is never fatal: the lines go on in the pool's file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from queuectl_engine.safe_text import safe_text
+
+_STDERR: Final = 2
+_LARGEST: Final = 10 * 1024 * 1024
+
+
+class Log:
+    """Writes whole lines in single writes, so that the processes of a pool may share it."""
+
+    def __init__(self, form: str, path: Path, *, to_file: bool) -> None:
+        """`form` is text or json; to standard error, or to the file at `path`."""
+        self._json = form == "json"
+        self._path = path
+        self._descriptor = _STDERR
+        if to_file:
+            self.to_file()
+
+    def to_file(self) -> None:
+        """From now on write to the file: there is no terminal, or none any more."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(self._path, flags, 0o600)
+        os.dup2(self._descriptor, _STDERR)  # what a crash has to say belongs there too
+
+    def __call__(self, event: str, **fields: object) -> None:
+        """Write one event. Foreign text is made harmless unless it is JSON, which escapes it."""
+        line = self._as_json(event, fields) if self._json else _as_text(event, fields)
+        try:
+            self._reopen_if_rotated()
+            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+        except OSError:  # the terminal or the pipe is gone
+            if self._descriptor == _STDERR:
+                self.to_file()
+                os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+
+    def rotate(self) -> None:
+        """Start a new file when this one has grown large; one old one is kept."""
+        if self._descriptor != _STDERR and os.fstat(self._descriptor).st_size > _LARGEST:
+            os.replace(self._path, f"{self._path}.1")
+
+    def _reopen_if_rotated(self) -> None:
+        if self._descriptor == _STDERR:
+            return
+        try:
+            same = os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            same = False
+        if not same:
+            os.close(self._descriptor)
+            self.to_file()
+
+    @staticmethod
+    def _as_json(event: str, fields: dict[str, object]) -> str:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return json.dumps({"at": at, "event": event, **fields}, default=str) + "\n"
+
+
+def _as_text(event: str, fields: dict[str, object]) -> str:
+    at = datetime.now().astimezone().strftime("%H:%M:%S")
+    words = [f"{name}={_quoted(value)}" for name, value in fields.items() if value is not None]
+    return " ".join([at, f"{event:<10}", *words]).rstrip() + "\n"
+
+
+def _quoted(value: object) -> str:
+    text = safe_text(str(value))
+    return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text else text

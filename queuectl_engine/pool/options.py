@@ -1,0 +1,40 @@
+"""What a pool is told at its start: one value, from the command line to every worker."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
+
+DEFAULT_GRACE: Final = 10.0
+DEFAULT_OUTPUT_LIMIT: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """All options of `queuectl worker`. Durations in seconds, sizes in bytes.
+
+    `output_limit` is what is kept of the start and again of the end of each attempt's output.
+    `stop_timeout` None means that a graceful stop waits for its jobs for ever.
+    """
+
+    db: str
+    workers: int = 1
+    name: str | None = None
+    queues: tuple[str, ...] = ()
+    backoff_base: float = 2.0
+    backoff_cap: float = 3600.0
+    grace: float = DEFAULT_GRACE
+    stop_timeout: float | None = None
+    drain: bool = False
+    detached: bool = False
+    log_format: str = "text"
+    output_limit: int = DEFAULT_OUTPUT_LIMIT
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the command line of the supervisor."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**{**data, "queues": tuple(data["queues"])})

@@ -1,0 +1,148 @@
+"""What a command prints: kept in order, folded, bounded, and handed out for storing.
+
+The first and the last `limit` bytes are kept, what lies between is counted. A progress bar drawn
+with carriage returns is folded to its last state before it counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from queuectl_engine.job import Chunk, Piece, Stream
+from queuectl_engine.repository.protocol import Output
+
+_LONGEST_BAR: Final = 64 * 1024  # an unfinished line longer than this is no progress bar
+
+
+class OutputBuffer:
+    """Output of one attempt between two writes to the store."""
+
+    def __init__(self, limit: int) -> None:
+        """Keep `limit` bytes of the start, and as many of the end."""
+        self._limit = limit
+        self._head_left = limit
+        self._head = _Pieces()
+        self._tail = _Pieces()
+        self._bars = dict.fromkeys(Stream, b"")  # unfinished lines with a carriage return
+        self._stored_tail: deque[tuple[int, int]] = deque()  # seq and size
+        self._stored_tail_bytes = 0
+        self._stored_bar: int | None = None
+        self._next_seq = 0
+        self._total = 0
+        self._dropped = 0
+        self._news = False
+
+    def feed(self, stream: Stream, data: bytes) -> None:
+        """Take what was read from one stream."""
+        self._news = True
+        if self._bars[stream] or b"\r" in data:
+            data = self._fold(stream, data)
+        self._keep(stream, data)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `take` would write anything."""
+        return self._news
+
+    def take(self, at: datetime, *, last: bool = False) -> Output:
+        """Everything new since the last call, to be stored. `last`: no more will come."""
+        if not self._news and not (last and self._stored_bar is not None):
+            return Output(total=self._total, dropped=self._dropped)
+        self._news = False
+        gone = (
+            [range(self._stored_bar, self._stored_bar + 1)] if self._stored_bar is not None else []
+        )
+        self._stored_bar = None
+        if last:
+            for stream, bar in self._bars.items():
+                self._keep(stream, bar)
+        chunks = [self._chunk(pieces, at) for pieces in (self._head.take(),) if pieces]
+        if pieces := self._tail.take():
+            chunk = self._chunk(pieces, at)
+            chunks.append(chunk)
+            gone += self._shorten_tail(chunk)
+        if not last and (bars := self._bar_pieces()):
+            chunks.append(self._chunk(bars, at))
+            self._stored_bar = chunks[-1].seq
+        return Output(tuple(chunks), tuple(gone), self._total, self._dropped)
+
+    def _fold(self, stream: Stream, data: bytes) -> bytes:
+        """What of the lines is finished; the state of an unfinished bar stays here."""
+        text = self._bars[stream] + data
+        *lines, rest = text.split(b"\n")
+        done = b"".join(_last_state(line) + b"\n" for line in lines)
+        rest = _last_state(rest)
+        if b"\r" in rest and len(rest) <= _LONGEST_BAR:
+            self._bars[stream] = rest
+            return done
+        self._bars[stream] = b""
+        return done + rest
+
+    def _keep(self, stream: Stream, data: bytes) -> None:
+        self._total += len(data)
+        if self._head_left and data:
+            head, data = data[: self._head_left], data[self._head_left :]
+            self._head_left -= len(head)
+            self._head.add(stream, head)
+        if data:
+            self._tail.add(stream, data)
+            self._dropped += self._tail.shorten(self._limit)
+
+    def _chunk(self, pieces: tuple[Piece, ...], at: datetime) -> Chunk:
+        self._next_seq += 1
+        return Chunk(self._next_seq - 1, at, pieces)
+
+    def _shorten_tail(self, new: Chunk) -> Iterator[range]:
+        self._stored_tail.append((new.seq, new.size))
+        self._stored_tail_bytes += new.size
+        while self._stored_tail_bytes - self._stored_tail[0][1] >= self._limit:
+            seq, size = self._stored_tail.popleft()
+            self._stored_tail_bytes -= size
+            self._dropped += size
+            yield range(seq, seq + 1)
+
+    def _bar_pieces(self) -> tuple[Piece, ...]:
+        return tuple(Piece(stream, bar) for stream, bar in self._bars.items() if bar)
+
+
+class _Pieces:
+    """Bytes of two streams in order of arrival, neighbours of one stream joined."""
+
+    def __init__(self) -> None:
+        self._parts: deque[tuple[Stream, bytearray]] = deque()
+        self._size = 0
+
+    def add(self, stream: Stream, data: bytes) -> None:
+        self._size += len(data)
+        if self._parts and self._parts[-1][0] is stream:
+            self._parts[-1][1].extend(data)
+        else:
+            self._parts.append((stream, bytearray(data)))
+
+    def shorten(self, limit: int) -> int:
+        """Forget the oldest bytes beyond `limit`; how many."""
+        dropped = 0
+        while self._size > limit:
+            over = self._size - limit
+            part = self._parts[0][1]
+            cut = min(over, len(part))
+            del part[:cut]
+            if not part:
+                self._parts.popleft()
+            self._size -= cut
+            dropped += cut
+        return dropped
+
+    def take(self) -> tuple[Piece, ...]:
+        pieces = tuple(Piece(stream, bytes(part)) for stream, part in self._parts)
+        self._parts.clear()
+        self._size = 0
+        return pieces
+
+
+def _last_state(line: bytes) -> bytes:
+    """What a terminal would show of a line that carriage returns overwrote; CRLF stays."""
+    return line[line.rstrip(b"\r").rfind(b"\r") + 1 :]

@@ -1,0 +1,9 @@
+"""What the fork server imports once, so that each worker it forks shares these pages."""
+
+import gc
+
+import queuectl_engine.pool.worker
+import queuectl_engine.repository.sqlite  # noqa: F401 - the databases open by name, later
+
+gc.collect()
+gc.freeze()  # a collection in a worker would write to every page, and so copy it

@@ -1,0 +1,154 @@
+"""The processes of an attempt, found in /proc and killed until none is left.
+
+An attempt's processes are those that carry its token in their environment, or are in the session
+that its leader made. Both are checked again through a pidfd before a signal is sent, so that a
+reused pid is never hit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from queuectl_engine.repository.protocol import Leader
+
+TOKEN_VARIABLE: Final = "QUEUECTL_TOKEN"  # noqa: S105 - its name, no secret
+PATIENCE: Final = 2.0  # seconds until what SIGKILL did not end counts as unkillable
+_PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """The fields of /proc/PID/stat that tell processes apart (proc(5))."""
+
+    state: str
+    session: int
+    ticks: int
+
+    @property
+    def dead(self) -> bool:
+        """A zombie runs nothing any more."""
+        return self.state in "ZX"
+
+
+def stat_of(pid: int) -> Stat | None:
+    """What a process is, None when there is none of that pid."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold anything
+    return Stat(fields[0].decode("ascii"), int(fields[3]), int(fields[19]))
+
+
+def leader_of(pid: int) -> Leader | None:
+    """A child of ours as a leader to remember, None when it is gone already."""
+    stat = stat_of(pid)
+    return Leader(pid, stat.ticks) if stat else None
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of what its descendants leave behind."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def children() -> list[int]:
+    """The pids of our children, adopted ones included."""
+    try:
+        with open(f"/proc/self/task/{threading.get_native_id()}/children", encoding="ascii") as f:
+            return [int(pid) for pid in f.read().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return []
+
+
+def reap_adopted(known: Collection[int]) -> None:
+    """Reap adopted children that have ended. By pid: the known ones belong to somebody else."""
+    for pid in children():
+        if pid not in known:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+
+
+def kill_adopted(token: str, leader: Leader, known: Collection[int]) -> None:
+    """End adopted children that belong to this attempt, and reap what ended."""
+    for pid in children():
+        if pid not in known and _belongs(pid, token, leader):
+            _signal(pid, token, leader)
+    reap_adopted(known)
+
+
+def kill_all(token: str, leader: Leader | None, *, patience: float = PATIENCE) -> list[int]:
+    """SIGKILL everything of an attempt, in rounds until a scan finds nothing.
+
+    Returns the pids that are still there after `patience` seconds: uninterruptible, or not ours to
+    signal.
+    """
+    deadline = time.monotonic() + patience
+    pause = 0.001
+    while left := list(_carriers(token, leader)):
+        if time.monotonic() > deadline:
+            return left
+        for pid in left:
+            _signal(pid, token, leader)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+    return []
+
+
+def kill_group(pid: int, number: int) -> None:
+    """Signal a process group; one that is gone, or holds only the dead, is no error."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _carriers(token: str, leader: Leader | None) -> Iterator[int]:
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and _belongs(int(name), token, leader):
+            yield int(name)
+
+
+def _belongs(pid: int, token: str, leader: Leader | None) -> bool:
+    stat = stat_of(pid)
+    if stat is None or stat.dead or pid == os.getpid():
+        return False
+    if leader is not None and stat.session == leader.pid and _number_still_its(leader):
+        return True
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return f"{TOKEN_VARIABLE}={token}\0".encode() in file.read() + b"\0"
+    except OSError:  # gone, or another user's
+        return False
+
+
+def _number_still_its(leader: Leader) -> bool:
+    # The kernel reuses no pid while it names a session, so a session of this number is the
+    # leader's unless another process has the number now.
+    stat = stat_of(leader.pid)
+    return stat is None or stat.ticks == leader.ticks
+
+
+def _signal(pid: int, token: str, leader: Leader | None) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if _belongs(pid, token, leader):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except OSError:  # ended meanwhile, or not ours to signal: the next scan tells
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,89 @@
+"""Taking over from a dead worker: first everything it started is killed, then its jobs go on.
+
+A worker is dead when, and only when, its lock can be taken. Whoever takes it is the only rescuer,
+for as long as it holds it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from typing import Final
+
+from queuectl_engine.lifecycle import Backoff, WorkerDied, outcome_of
+from queuectl_engine.pool import processes
+from queuectl_engine.pool.host import this_host
+from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
+from queuectl_engine.pool.log import Log
+from queuectl_engine.repository.protocol import Ended, JobRepository, Orphan, PoolRow, WorkerRow
+
+_NO_BACKOFF: Final = Backoff()  # a lost attempt is retried at once
+
+
+def rescue_worker(
+    repository: JobRepository, pool: PoolRow, worker: WorkerRow, log: Log, *, supervised: bool
+) -> bool:
+    """Free the jobs of a worker if it is dead; whether nothing of it is left.
+
+    `supervised`: its supervisor lived when it died. Jobs whose processes cannot be killed from
+    here are parked with the reason, and looked at again with the next call.
+    """
+    directory = repository.run_directory / pool.directory
+    directory.mkdir(mode=0o700, exist_ok=True)
+    lock = HeldLock.take(directory / worker_lock(worker.id))
+    if lock is None:
+        return False
+    left = [
+        orphan
+        for orphan in repository.held_by(worker.id)
+        if not _free(repository, pool, orphan, log, supervised=supervised)
+    ]
+    if not left:
+        repository.end_worker(worker.id)
+    lock.release(remove=not left)
+    return not left
+
+
+def rescue_pools(repository: JobRepository, mine: int, log: Log) -> None:
+    """Take over from every pool of this database whose supervisor is dead."""
+    workers = repository.workers()
+    for pool in repository.pools():
+        directory = repository.run_directory / pool.directory
+        if pool.id == mine or not is_free(directory / SUPERVISOR):
+            continue
+        theirs = [worker for worker in workers if worker.pool == pool.id]
+        gone = [rescue_worker(repository, pool, w, log, supervised=False) for w in theirs]
+        if all(gone):
+            repository.end_pool(pool.id)
+            shutil.rmtree(directory, ignore_errors=True)
+            log("buried", pool=pool.name, pid=pool.pid, why="its supervisor died")
+
+
+def _free(
+    repository: JobRepository, pool: PoolRow, orphan: Orphan, log: Log, *, supervised: bool
+) -> bool:
+    """Give one job out again, once nothing of its lost attempt runs; whether that was so."""
+    if why := _cannot_clear(pool, orphan):
+        if orphan.job.parked != why:
+            repository.park(orphan.attempt, why)
+            log("parked", job=orphan.job.id, attempt=orphan.attempt.number, why=why)
+        return False
+    now = datetime.now(UTC)
+    ending = WorkerDied(supervised=supervised)
+    outcome = outcome_of(orphan.job, ending, _NO_BACKOFF, now)
+    repository.lose([Ended(orphan.attempt, ending, outcome, now)], now=now)
+    log("lost", job=orphan.job.id, attempt=orphan.attempt.number, why="worker died")
+    return True
+
+
+def _cannot_clear(pool: PoolRow, orphan: Orphan) -> str | None:
+    """Kill what the attempt left; why that is not possible, None when nothing runs any more."""
+    host = this_host()
+    if pool.boot != host.boot:  # nothing outlives its kernel
+        return None
+    if pool.pid_namespace != host.pid_namespace:
+        if pool.is_init:  # the end of a namespace's first process is the end of all in it
+            return None
+        return f"it may still run in another container on {pool.host}; cancel it if it does not"
+    left = processes.kill_all(orphan.attempt.token, orphan.leader)
+    return f"cannot kill process {', '.join(map(str, left))}" if left else None

@@ -1,0 +1,271 @@
+"""One command, from its start to what its end means.
+
+A `Run` owns a process that leads its own session, the pipes it writes to, and the ladder that ends
+it: SIGTERM and SIGCONT to the group, patience, SIGKILL, then whatever is left of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import time
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from queuectl_engine.job import Stream
+from queuectl_engine.lifecycle import (
+    Backoff,
+    Ending,
+    Exited,
+    NotStarted,
+    Signalled,
+    TimedOut,
+    outcome_of,
+)
+from queuectl_engine.pool import processes
+from queuectl_engine.pool.output import OutputBuffer
+from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Progress
+from queuectl_engine.safe_text import safe_text
+
+_TICK: Final = 0.25  # seconds between two writes of a running job
+_READ: Final = 65_536
+_LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the leader has ended
+_ALL_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+_NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+# What a shell answers (POSIX XCU 2.8.2): found but not executable, and not found.
+_CANNOT_EXECUTE: Final = 126
+_NOT_FOUND: Final = 127
+
+
+class NotRun(Exception):
+    """The command did not start; `ending` says whose fault that is, `told` says it to people."""
+
+    def __init__(self, ending: Ending, told: str) -> None:
+        super().__init__(told)
+        self.ending = ending
+        self.told = told
+
+
+class Run:
+    """A running command.
+
+    The worker's loop calls it when one of its descriptors is ready or at `wake_at`; nothing here
+    blocks, but for the moments that SIGKILL takes.
+    `pid` is its leader; `pidfd` turns readable when that ends; `streams` are the pipes still open.
+    """
+
+    def __init__(self, claim: Claim, *, grace: float, output_limit: int) -> None:
+        """Does not start it. `grace`: seconds between SIGTERM and SIGKILL."""
+        self.claim = claim
+        self.pid = 0
+        self.pidfd = -1
+        self.streams: dict[int, Stream] = {}
+        self._grace = grace
+        self._output = OutputBuffer(output_limit)
+        self._leader: Leader | None = None
+        self._leader_told = False
+        self._ending: Ending | None = None  # what the ladder was begun for
+        self._kill_at = 0.0
+        self._killed = False
+        self._timeout_at = float("inf")
+        self._tick_at = float("inf")
+        self._unsaved: Output | None = None
+        self._ended_at = datetime.now(UTC)
+        self._status = 0
+
+    def start(self, env: Mapping[str, str]) -> None:
+        """Start the command. Raises NotRun when there is nothing to wait for."""
+        context, job = self.claim.context, self.claim.job
+        argv = job.argv or (context.shell, "-c", job.command)
+        pipes: list[int] = []
+        try:
+            for _ in Stream:
+                pipes += os.pipe2(os.O_CLOEXEC)
+            self.pid = _spawn(argv, env, context.cwd, context.umask, pipes[1], pipes[3])
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError as error:
+            _close(*pipes[::2])
+            raise _not_run(error, argv[0], context.cwd) from error
+        finally:
+            _close(*pipes[1::2])
+        for descriptor in pipes[::2]:
+            os.set_blocking(descriptor, False)
+        self.streams = dict(zip(pipes[::2], (Stream.OUT, Stream.ERR), strict=True))
+        now = time.monotonic()
+        self._tick_at = now + _TICK
+        if job.timeout is not None:
+            self._timeout_at = now + job.timeout.total_seconds()
+
+    # -- while it runs
+
+    @property
+    def wake_at(self) -> float:
+        """When, by the monotonic clock, `on_time` wants to be called next."""
+        kill_at = self._kill_at if self._ending and not self._killed else float("inf")
+        timeout_at = self._timeout_at if not self._ending else float("inf")
+        return min(self._tick_at, timeout_at, kill_at)
+
+    def read(self, descriptor: int) -> bool:
+        """Take what a pipe holds; False when it has come to its end and is closed."""
+        try:
+            data = os.read(descriptor, _READ)
+        except BlockingIOError:
+            return True
+        if not data:
+            del self.streams[descriptor]
+            os.close(descriptor)
+            return False
+        self._output.feed(self.streams[descriptor], data)
+        return True
+
+    def on_time(self, now: float) -> Progress | None:
+        """Climb the ladder where due; at a tick, what there is to tell the store."""
+        if self._ending is None and now >= self._timeout_at:
+            assert self.claim.job.timeout is not None
+            self.end(TimedOut(self.claim.job.timeout))
+        if self._ending and not self._killed and now >= self._kill_at:
+            self._killed = True
+            processes.kill_group(self.pid, signal.SIGKILL)
+        if now < self._tick_at:
+            return None
+        self._tick_at = now + _TICK
+        return self._progress()
+
+    def end(self, why: Ending) -> None:
+        """Begin the ladder. Its first cause decides what the job becomes."""
+        if self._ending is not None:
+            return
+        self._ending = why
+        self._kill_at = time.monotonic() + self._grace
+        processes.kill_group(self.pid, signal.SIGTERM)
+        processes.kill_group(self.pid, signal.SIGCONT)  # a stopped process handles nothing else
+
+    def keep(self, unsaved: Progress) -> None:
+        """Take back what the store could not write now; it comes with the next tick or the end."""
+        self._unsaved = unsaved.output
+        self._leader_told = self._leader_told and unsaved.leader is None
+
+    def _progress(self) -> Progress:
+        self._remember_leader()
+        leader = None if self._leader_told else self._leader
+        self._leader_told = True
+        return Progress(self.claim.attempt, leader, self._take_output(datetime.now(UTC)))
+
+    def _remember_leader(self) -> None:
+        if self._leader is None:
+            self._leader = processes.leader_of(self.pid)
+
+    def _take_output(self, at: datetime, *, last: bool = False) -> Output:
+        output = self._output.take(at, last=last)
+        if self._unsaved is not None:
+            output, self._unsaved = _joined(self._unsaved, output), None
+        return output
+
+    # -- when its leader has ended
+
+    def reap(self, known: Collection[int]) -> None:
+        """Clean up after the leader, which has ended; `known` are the leaders of other runs."""
+        self._ended_at = datetime.now(UTC)
+        self._remember_leader()  # a zombie still has its start time
+        spared = self.claim.job.allow_background and self._ending is None
+        if not spared:
+            processes.kill_group(self.pid, signal.SIGKILL)  # before its number can be reused
+        _, status = os.waitpid(self.pid, 0)
+        self._status = status
+        os.close(self.pidfd)
+        if self._leader and not spared:
+            processes.kill_adopted(self.claim.attempt.token, self._leader, known)
+        processes.reap_adopted(known)
+        self._read_the_rest()
+
+    def left_over(self) -> list[int]:
+        """What the ladder did not manage to end: pids to wait for before the job may go on."""
+        if self._ending is None:
+            return []
+        return processes.kill_all(self.claim.attempt.token, self._leader)
+
+    def ended(self, backoff: Backoff) -> Ended:
+        """What the end means, once it is reaped and nothing is left over."""
+        return self._told(self._ending or _ending_of(self._status), backoff)
+
+    def refused(self, refusal: NotRun, backoff: Backoff) -> Ended:
+        """What it means that the command never ran; its output says so in plain words."""
+        self._output.feed(Stream.ERR, f"queuectl: {refusal.told}\n".encode())
+        return self._told(refusal.ending, backoff)
+
+    def _told(self, ending: Ending, backoff: Backoff) -> Ended:
+        outcome = outcome_of(self.claim.job, ending, backoff, self._ended_at)
+        output = self._take_output(self._ended_at, last=True)
+        return Ended(self.claim.attempt, ending, outcome, self._ended_at, output)
+
+    def _read_the_rest(self) -> None:
+        # Not to the end: a process that was spared may hold the pipe open for ever.
+        for descriptor, stream in self.streams.items():
+            for _ in range(_LAST_READS):
+                try:
+                    data = os.read(descriptor, _READ)
+                except BlockingIOError:
+                    break
+                if not data:
+                    break
+                self._output.feed(stream, data)
+        _close(*self.streams)
+        self.streams = {}
+
+
+def _joined(first: Output, then: Output) -> Output:
+    return Output(first.chunks + then.chunks, first.gone + then.gone, then.total, then.dropped)
+
+
+def _spawn(
+    argv: tuple[str, ...], env: Mapping[str, str], cwd: str, umask: int, out: int, err: int
+) -> int:
+    """Start a program as leader of its own session, with default signals and no files of ours.
+
+    Directory and umask are set around the spawn, which has no argument for them: a worker has one
+    thread, so nobody else sees them.
+    """
+    before = os.umask(umask)
+    try:
+        os.chdir(cwd)
+        program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
+        if program is None:
+            raise FileNotFoundError(errno.ENOENT, "not found", argv[0])
+        return os.posix_spawn(
+            program,
+            argv,
+            env,
+            file_actions=(
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, out, 1),
+                (os.POSIX_SPAWN_DUP2, err, 2),
+            ),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_ALL_SIGNALS,
+        )
+    finally:
+        os.chdir("/")
+        os.umask(before)
+
+
+def _not_run(error: OSError, program: str, cwd: str) -> NotRun:
+    if error.errno in _NOT_ITS_FAULT:
+        return NotRun(NotStarted(os.strerror(error.errno)), f"not started: {error.strerror}")
+    if error.filename == cwd:
+        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot enter {safe_text(cwd)}: {error.strerror}")
+    code = _NOT_FOUND if error.errno == errno.ENOENT else _CANNOT_EXECUTE
+    return NotRun(Exited(code), f"cannot run {safe_text(program)}: {error.strerror}")
+
+
+def _ending_of(status: int) -> Ending:
+    code = os.waitstatus_to_exitcode(status)
+    return Exited(code) if code >= 0 else Signalled(-code)
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,334 @@
+"""The supervisor: keeps the wanted number of workers alive and loses nothing when one dies.
+
+It sleeps on signals and on its workers' deaths, and looks twice a second at what people ask. It
+runs no job, so it can always answer.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import select
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from typing import Final
+
+from queuectl_engine.errors import PoolRefused, StorageError
+from queuectl_engine.job import State
+from queuectl_engine.pool import processes
+from queuectl_engine.pool.host import this_host
+from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
+from queuectl_engine.pool.log import Log
+from queuectl_engine.pool.options import PoolOptions
+from queuectl_engine.pool.rescue import rescue_pools, rescue_worker
+from queuectl_engine.pool.worker import FORCED, GRACEFUL, Post, work
+from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
+
+_TURN: Final = 0.5  # seconds between two looks at what people ask
+_DRAIN_TURN: Final = 0.1
+_START_TURN: Final = 0.02
+_RESCUE_EVERY: Final = 1.0
+_UPKEEP_EVERY: Final = 5.0
+_LONGEST_PAUSE: Final = 30.0
+_LIVED_WELL: Final = 60.0  # seconds after which a death is no series any more
+_SERIES: Final = 3
+_NO_PROCESS_PAUSE: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Member:
+    """A worker process as its supervisor sees it. `sent` are the signals it got already."""
+
+    row: WorkerRow
+    process: ForkServerProcess
+    pidfd: int
+    born: float
+    leaving: bool = False
+    dead: bool = False
+    sent: set[int] = field(default_factory=set)
+
+
+class NameTaken(PoolRefused):
+    """A pool of that name runs already."""
+
+
+class Supervisor:
+    """One pool instance, from its start to its end. Owns its directory, its locks, its workers."""
+
+    def __init__(
+        self, repository: JobRepository, options: PoolOptions, ready: Callable[[PoolRow], None]
+    ) -> None:
+        """`ready` is called once, when the first workers live. Raises PoolRefused."""
+        self._repository = repository
+        self._options = options
+        self._tell_ready: Callable[[PoolRow], None] | None = ready
+        self._members: dict[int, _Member] = {}  # by pidfd
+        self._poll = select.poll()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["queuectl_engine.pool.preload"])
+        self._stop: str | None = None
+        self._forced_at = float("inf")
+        self._deaths = 0  # in a row
+        self._trouble: str | None = None
+        self.interrupted = False
+        self._start_after = 0.0
+        self._rescue_at = 0.0
+        self._upkeep_at = 0.0
+        self._name_lock: HeldLock | None = None
+        self._pool, self._log = self._register()
+        forkserver.ensure_running()
+        self._own_children = frozenset(processes.children())
+
+    def run(self) -> None:
+        """Supervise until told to stop, or drained; then let running jobs end.
+
+        `interrupted` says afterwards whether a second signal cut those short.
+        """
+        with self._signals() as ears:
+            self._poll.register(ears, select.POLLIN)
+            self._log("pool", name=self._pool.name, pid=self._pool.pid, workers=self._pool.wanted)
+            while not (self._stop and not self._members):
+                self._guarded_turn()
+                for descriptor, _ in self._poll.poll(self._patience() * 1000):
+                    if descriptor == ears:
+                        self._heard(os.read(ears, 64))
+        self._leave()
+
+    # -- one turn
+
+    def _guarded_turn(self) -> None:
+        try:
+            self._turn()
+        except StorageError as error:  # jobs run on; what was to be written comes round again
+            self._log("waiting", why=str(error))
+            time.sleep(_TURN)
+
+    def _turn(self) -> None:
+        self._bury_the_dead()
+        self._read_wishes()
+        now = time.monotonic()
+        if self._stop:
+            self._send(FORCED if now >= self._forced_at else GRACEFUL)
+        else:
+            self._fill_up(now)
+            self._stop_if_drained()
+        if now >= self._rescue_at:
+            self._rescue_at = now + _RESCUE_EVERY
+            rescue_pools(self._repository, self._pool.id, self._log)
+            self._repository.promote(now=datetime.now(UTC))
+            self._log.rotate()
+        if now >= self._upkeep_at:
+            self._upkeep_at = now + _UPKEEP_EVERY
+            self._repository.maintain(now=datetime.now(UTC))
+        self._report_ready()
+
+    def _patience(self) -> float:
+        if self._tell_ready:
+            return _START_TURN
+        return _DRAIN_TURN if self._options.drain and not self._stop else _TURN
+
+    def _bury_the_dead(self) -> None:
+        for descriptor, _ in self._poll.poll(0):
+            if member := self._members.get(descriptor):
+                self._bury(member)
+        if self._pool.is_init:  # in a container the orphans of all jobs come to us
+            processes.reap_adopted(self._own_children)
+
+    def _bury(self, member: _Member) -> None:
+        """A worker's process has ended: free its jobs, unless it said goodbye by itself."""
+        if member.row.id in {row.id for row in self._repository.workers()}:
+            if not member.dead:
+                member.dead = True
+                self._note_death(member)
+            if not rescue_worker(
+                self._repository, self._pool, member.row, self._log, supervised=True
+            ):
+                return  # something of it cannot be killed yet: look again
+        self._poll.unregister(member.pidfd)
+        os.close(member.pidfd)
+        del self._members[member.pidfd]
+        with suppress(ValueError, AssertionError):  # its own view of the process may lag behind
+            member.process.join(0)
+            member.process.close()
+
+    def _note_death(self, member: _Member) -> None:
+        now = time.monotonic()
+        self._deaths = 1 if now - member.born > _LIVED_WELL else self._deaths + 1
+        pause = min(2.0 ** (self._deaths - 1), _LONGEST_PAUSE)
+        self._start_after = now + pause
+        self._log("died", worker=member.row.name, pid=member.row.pid, restart=f"{pause:.0f}s")
+        if self._deaths >= _SERIES:
+            self._show_trouble(f"degraded: workers died {self._deaths} times in a row")
+
+    def _show_trouble(self, trouble: str | None) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._repository.set_trouble(self._pool.id, trouble)
+
+    # -- what people ask
+
+    def _read_wishes(self) -> None:
+        if not self._repository.changed():
+            return
+        mine = [pool for pool in self._repository.pools() if pool.id == self._pool.id]
+        self._pool = mine[0] if mine else replace(self._pool, stop="graceful")
+        if self._pool.stop:
+            self._begin_stop(self._pool.stop)
+
+    def _heard(self, signals: bytes) -> None:
+        if signal.SIGHUP in signals:  # the terminal is gone
+            self._log.to_file()
+            self._send(signal.SIGHUP)
+        for number in signals:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._begin_stop("now" if self._stop else "graceful")
+                self.interrupted = self._stop == "now"
+
+    def _begin_stop(self, how: str) -> None:
+        """The first time: take nothing new. With "now": end what runs."""
+        now = time.monotonic()
+        if not self._stop:
+            self._log("stopping", pool=self._pool.name, jobs=how)
+            self._forced_at = now + (self._options.stop_timeout or float("inf"))
+            if self._name_lock:
+                self._name_lock.release(remove=True)
+                self._name_lock = None
+        if how == "now":
+            self._forced_at = now
+        if self._stop not in (how, "now"):
+            self._stop = how
+            self._repository.ask_stop(self._pool.id, how)
+
+    def _stop_if_drained(self) -> None:
+        if not self._options.drain or self._tell_ready:
+            return
+        left = self._repository.remaining(self._pool)
+        if not any(left.get(state) for state in (State.READY, State.FAILED, State.PROCESSING)):
+            later = left.get(State.SCHEDULED, 0)
+            self._log("drained", pool=self._pool.name, scheduled=later)
+            self._begin_stop("graceful")
+
+    # -- how many
+
+    def _fill_up(self, now: float) -> None:
+        staying = [member for member in self._members.values() if not member.leaving]
+        for _ in range(self._pool.wanted - len(staying)):
+            if now < self._start_after:
+                return
+            self._start_worker()
+        surplus = len(staying) - self._pool.wanted
+        if surplus > 0:
+            idle_first = sorted(staying, key=lambda m: (self._is_busy(m), -m.row.number))
+            for member in idle_first[:surplus]:
+                member.leaving = True
+                _signal(member, GRACEFUL)
+        if self._deaths and all(now - m.born > _LIVED_WELL for m in staying):
+            self._deaths = 0
+            self._show_trouble(None)
+
+    def _is_busy(self, member: _Member) -> bool:
+        return bool(self._repository.held_by(member.row.id))
+
+    def _start_worker(self) -> None:
+        taken = {member.row.number for member in self._members.values()}
+        number = next(n for n in range(1, len(taken) + 2) if n not in taken)
+        row = self._repository.start_worker(self._pool.id, number, now=datetime.now(UTC))
+        post = Post(self._options, self._pool, row, self._directory)
+        process = self._context.Process(target=work, args=(post,), name=row.name)
+        try:
+            process.start()
+            assert process.pid is not None
+            pidfd = os.pidfd_open(process.pid)
+        except (OSError, EOFError) as error:  # no process to be had, or it ended at once
+            self._log("no worker", why=str(error))
+            self._start_after = time.monotonic() + _NO_PROCESS_PAUSE
+            rescue_worker(self._repository, self._pool, row, self._log, supervised=True)
+            return
+        row = replace(row, pid=process.pid)
+        self._repository.set_worker_pid(row.id, process.pid)
+        self._members[pidfd] = _Member(row, process, pidfd, time.monotonic())
+        self._poll.register(pidfd, select.POLLIN)
+
+    def _send(self, number: int) -> None:
+        for member in self._members.values():
+            if number not in member.sent:
+                _signal(member, number)
+
+    # -- beginning and end
+
+    def _register(self) -> tuple[PoolRow, Log]:
+        """Take the name and the locks, then say in the database that this pool exists."""
+        if why := self._repository.distrusted():
+            raise PoolRefused(
+                f"this database runs nothing here: {why}; "
+                f"look at its jobs, then run: queuectl initdb --trust"
+            )
+        options, host = self._options, this_host()
+        name = options.name or f"fg-{os.getpid()}"
+        root = self._repository.run_directory
+        root.mkdir(mode=0o700, exist_ok=True)
+        self._name_lock = HeldLock.take(root / f"{name}.lock")
+        if self._name_lock is None:
+            raise NameTaken(f"a pool named {name} runs already; 'queuectl pools' shows it")
+        self._directory = root / f"{name}-{secrets.token_hex(4)}"
+        self._directory.mkdir(mode=0o700)
+        self._lock = HeldLock.take(self._directory / SUPERVISOR)
+        log = Log(options.log_format, root / f"{name}.log", to_file=options.detached)
+        pool = PoolRow(
+            name=name,
+            host=host.name,
+            boot=host.boot,
+            pid_namespace=host.pid_namespace,
+            pid=os.getpid(),
+            is_init=os.getpid() == 1,
+            detached=options.detached,
+            wanted=options.workers,
+            queues=options.queues,
+            directory=self._directory.name,
+            log=str(root / f"{name}.log"),
+        )
+        return self._repository.start_pool(pool, now=datetime.now(UTC)), log
+
+    def _report_ready(self) -> None:
+        """Tell whoever started us once the first worker lives."""
+        if self._tell_ready is None:
+            return
+        locks = [self._directory / worker_lock(m.row.id) for m in self._members.values()]
+        if self._stop or not self._pool.wanted or not all(is_free(lock) for lock in locks):
+            self._tell_ready(self._pool)
+            self._tell_ready = None
+
+    def _leave(self) -> None:
+        self._repository.end_pool(self._pool.id)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._lock:
+            self._lock.release()
+        self._log("stopped", pool=self._pool.name)
+
+    @contextmanager
+    def _signals(self) -> Iterator[int]:
+        """Signals wake the loop through a pipe; their handlers do nothing."""
+        ears, mouth = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+        try:
+            yield ears
+        finally:
+            signal.set_wakeup_fd(-1)
+            os.close(ears)
+            os.close(mouth)
+
+
+def _signal(member: _Member, number: int) -> None:
+    member.sent.add(number)
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(member.pidfd, number)

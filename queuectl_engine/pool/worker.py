@@ -1,0 +1,338 @@
+"""A worker: one process that claims jobs, runs them and settles what became of them.
+
+One event loop over everything it waits for: the ends and the output of its commands, their time,
+its supervisor's life, signals, and the bell that says that a job is ready.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import uniform
+from typing import Final
+
+from queuectl_engine.errors import QueuectlError, StorageBusy, StorageError
+from queuectl_engine.lifecycle import (
+    Backoff,
+    CancelObeyed,
+    Ending,
+    ForcedStop,
+    NotStarted,
+    state_after,
+    words,
+)
+from queuectl_engine.pool import processes
+from queuectl_engine.pool.environment import environment
+from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
+from queuectl_engine.pool.log import Log
+from queuectl_engine.pool.options import PoolOptions
+from queuectl_engine.pool.runner import NotRun, Run
+from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.protocol import (
+    Claim,
+    Ended,
+    JobRepository,
+    PoolRow,
+    Progress,
+    Verdict,
+    WorkerRow,
+)
+
+GRACEFUL: Final = signal.SIGTERM  # from its supervisor: take nothing new
+FORCED: Final = signal.SIGINT  # end what runs, and give it back
+_LOOK_AGAIN: Final = 5.0  # seconds; a bell that was missed costs no more
+_BUSY_PAUSE: Final = (0.05, 0.2)
+_BROKEN_PAUSE: Final = (1.0, 2.0)
+_FULL_PAUSE: Final = 1.0
+_SLOTS: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Where a worker serves; made by its supervisor."""
+
+    options: PoolOptions
+    pool: PoolRow
+    row: WorkerRow
+    directory: Path
+
+
+def work(post: Post) -> None:
+    """The life of a worker process. Returns when it may end; its row and its lock are gone then."""
+    os.setpgid(0, 0)  # a terminal's Ctrl+C is for the supervisor alone
+    os.chdir("/")
+    os.umask(0o077)
+    processes.adopt_orphans()
+    lock = HeldLock.take(post.directory / worker_lock(post.row.id), wait=True)
+    if lock is None or is_free(post.directory / SUPERVISOR):
+        return  # too late: the supervisor is dead, and we were taken for dead with it
+    log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
+    repository = open_repository(post.options.db, worker=True)
+    try:
+        Worker(repository, post, log).run()
+        repository.end_worker(post.row.id)
+        lock.release(remove=True)
+    except QueuectlError as error:
+        log("failed", worker=post.row.name, error=str(error))
+        sys.exit(error.exit_code)
+    finally:
+        repository.close()
+
+
+class Worker:
+    """Runs up to `_SLOTS` jobs at once. Owns its runs and their descriptors, not the repository."""
+
+    def __init__(self, repository: JobRepository, post: Post, log: Log) -> None:
+        """Ready to `run`."""
+        self._repository = repository
+        self._post = post
+        self._log = log
+        self._options = post.options
+        self._id = post.row.id
+        self._backoff = Backoff(
+            post.options.backoff_base, timedelta(seconds=post.options.backoff_cap)
+        )
+        self._runs: dict[str, Run] = {}  # by token
+        self._ended: list[tuple[Claim, Ended]] = []  # not settled yet
+        self._stopping = False
+        self._look = True  # there may be something to claim
+        self._look_at = 0.0  # look anyway at this time
+        self._busy_until = 0.0  # storage could not be used: hold what ended
+        self._full_until = 0.0  # no process could be made: claim nothing
+        self._lingering: list[Run] = []  # over, but not all of it could be killed
+        self._epoll = select.epoll()
+        self._ready: dict[int, Callable[[], None]] = {}
+        self._bell = -1
+        self._listening = False
+
+    def run(self) -> None:
+        """Work until told to stop, or until the supervisor is gone; then let running jobs end."""
+        self._bell = self._repository.wake_fd(self._post.pool)
+        self._watch_supervisor()
+        self._watch_signals()
+        while True:
+            self._take_turn()
+            if self._stopping and not (self._runs or self._ended or self._lingering):
+                break
+            self._listen(self._room() > 0)
+            for descriptor, _ in self._epoll.poll(self._patience()):
+                if handler := self._ready.get(descriptor):
+                    handler()
+            self._on_time()
+        signal.set_wakeup_fd(-1)
+
+    # -- claim and settle
+
+    def _room(self) -> int:
+        if self._stopping or time.monotonic() < self._full_until:
+            return 0
+        return _SLOTS - len(self._runs) - len(self._lingering)
+
+    def _take_turn(self) -> None:
+        """Settle what ended and claim what is next, while that leads to anything."""
+        while self._ended or (self._room() and self._should_look()):
+            if time.monotonic() < self._busy_until:
+                return
+            now = datetime.now(UTC)
+            try:
+                turn = self._repository.settle_and_claim(
+                    self._id,
+                    [ended for _, ended in self._ended],
+                    room=self._room(),
+                    queues=self._options.queues,
+                    now=now,
+                )
+            except StorageError as error:  # keep what ended, for as long as it takes
+                self._hold(error)
+                return
+            for (claim, ended), verdict in zip(self._ended, turn.verdicts, strict=True):
+                self._tell(claim, ended, verdict)
+            self._ended = []
+            self._look = False
+            self._look_at = time.monotonic() + _until(turn.next_due, now)
+            for claim in turn.claims:
+                self._start(claim)
+            if turn.more and turn.claims:
+                self._repository.ring(self._post.pool)
+
+    def _hold(self, error: StorageError) -> None:
+        pause = _BUSY_PAUSE if isinstance(error, StorageBusy) else _BROKEN_PAUSE
+        self._busy_until = time.monotonic() + uniform(*pause)
+        self._log("waiting", worker=self._post.row.name, why=str(error))
+
+    def _should_look(self) -> bool:
+        return self._look or time.monotonic() >= self._look_at
+
+    def _start(self, claim: Claim) -> None:
+        run = Run(claim, grace=self._options.grace, output_limit=self._options.output_limit)
+        self._log(
+            "started",
+            worker=self._post.row.name,
+            job=claim.job.id,
+            attempt=claim.attempt.number,
+            queue=claim.job.queue,
+            command=claim.job.command,
+        )
+        try:
+            run.start(environment(claim, self._options.db, os.environ))
+        except NotRun as refusal:
+            self._end(claim, run.refused(refusal, self._backoff))
+            if isinstance(refusal.ending, NotStarted):  # the machine is full: wait, not the job
+                self._full_until = time.monotonic() + _FULL_PAUSE
+            return
+        self._runs[claim.attempt.token] = run
+        self._watch(run.pidfd, lambda: self._leader_ended(run))
+        for descriptor in run.streams:
+            self._watch(descriptor, lambda d=descriptor: self._read(run, d))  # type: ignore[misc]
+
+    def _read(self, run: Run, descriptor: int) -> None:
+        if descriptor in run.streams and not run.read(descriptor):
+            del self._ready[descriptor]  # closing took it out of the epoll
+
+    def _leader_ended(self, run: Run) -> None:
+        for descriptor in (run.pidfd, *run.streams):
+            self._epoll.unregister(descriptor)
+            del self._ready[descriptor]
+        del self._runs[run.claim.attempt.token]
+        run.reap({other.pid for other in self._runs.values()})
+        self._settle_if_gone(run)
+
+    def _settle_if_gone(self, run: Run) -> None:
+        """Only when nothing of an attempt is left may its job be given out again."""
+        if left := run.left_over():
+            self._lingering.append(run)
+            why = f"cannot kill process {', '.join(map(str, left))}"
+            self._repository.park(run.claim.attempt, why)
+            self._log("parked", worker=self._post.row.name, job=run.claim.job.id, why=why)
+        else:
+            self._end(run.claim, run.ended(self._backoff))
+
+    def _end(self, claim: Claim, ended: Ended) -> None:
+        self._ended.append((claim, ended))
+        self._look = True
+
+    def _tell(self, claim: Claim, ended: Ended, verdict: Verdict) -> None:
+        retry = getattr(ended.outcome, "at", None)
+        ran = ended.ended_at - (claim.job.started_at or ended.ended_at)
+        self._log(
+            "late" if verdict is Verdict.LOST else state_after(ended.outcome).value,
+            worker=self._post.row.name,
+            job=claim.job.id,
+            attempt=claim.attempt.number,
+            why=words(ended.ending),
+            ran=f"{ran.total_seconds():.1f}s",
+            retry=retry.isoformat(timespec="seconds") if retry else None,
+        )
+
+    # -- time, and what people ask
+
+    def _on_time(self) -> None:
+        now = time.monotonic()
+        lingering, self._lingering = self._lingering, []
+        for run in lingering:
+            self._settle_if_gone(run)
+        items = [item for run in self._runs.values() if (item := run.on_time(now))]
+        if items:
+            self._report(items)
+        with suppress(StorageError):  # it comes round again
+            self._repository.sync_if_due(self._id, now=datetime.now(UTC))
+
+    def _report(self, items: list[Progress]) -> None:
+        """Write what running jobs printed, and hear what is asked of them and of the pool."""
+        written = any(item.leader or item.output.chunks for item in items)
+        if not written and not self._repository.changed():
+            return
+        try:
+            asked = self._repository.progress(self._id, items, now=datetime.now(UTC))
+        except StorageError:
+            for item in items:
+                self._runs[item.attempt.token].keep(item)
+            return
+        for token in asked.cancelled:
+            if token in self._runs:
+                self._runs[token].end(CancelObeyed())
+        if asked.stop:
+            self._stop(ForcedStop() if asked.stop == "now" else None)
+
+    def _stop(self, why: Ending | None) -> None:
+        """Take nothing new; with a reason, end what runs."""
+        self._stopping = True
+        if why is not None:
+            for run in self._runs.values():
+                run.end(why)
+
+    def _patience(self) -> float:
+        """Seconds until something is due."""
+        now = time.monotonic()
+        times = [run.wake_at for run in self._runs.values()]
+        if self._ended:
+            times.append(self._busy_until)
+        elif self._room():
+            times.append(max(self._look_at, self._busy_until))
+        elif now < self._full_until:
+            times.append(self._full_until)
+        longest = 1.0 if self._lingering else _LOOK_AGAIN
+        return max(0.0, min(times, default=now + longest) - now)
+
+    # -- what it listens to
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._ready[descriptor] = handler
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _watch_supervisor(self) -> None:
+        # The lock was held a moment ago, so this pid is the supervisor's unless it died since:
+        # then the pidfd is another's, and the lock is free.
+        descriptor = os.pidfd_open(self._post.pool.pid)
+        self._watch(descriptor, lambda: self._supervisor_died(descriptor))
+        if is_free(self._post.directory / SUPERVISOR):
+            self._stopping = True
+
+    def _supervisor_died(self, descriptor: int) -> None:
+        self._epoll.unregister(descriptor)
+        del self._ready[descriptor]
+        self._log("orphaned", worker=self._post.row.name, why="its supervisor is gone")
+        self._stopping = True
+
+    def _watch_signals(self) -> None:
+        ears, mouth = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        for number in (GRACEFUL, FORCED, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)  # ignoring them would make jobs ignore them
+        signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+        self._watch(ears, lambda: self._heard(os.read(ears, 64)))
+
+    def _heard(self, signals: bytes) -> None:
+        if signal.SIGHUP in signals:
+            self._log.to_file()
+        if GRACEFUL in signals or FORCED in signals:
+            self._stop(ForcedStop() if FORCED in signals else None)
+
+    def _listen(self, wanted: bool) -> None:
+        """Listen to the bell only while there is room, so that no busy worker swallows a ring."""
+        if wanted and not self._listening:
+            # Exclusive: of all the idle workers, a byte wakes one (epoll_ctl(2)).
+            self._ready[self._bell] = self._rung
+            self._epoll.register(self._bell, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        elif self._listening and not wanted:
+            del self._ready[self._bell]
+            self._epoll.unregister(self._bell)
+        self._listening = wanted
+
+    def _rung(self) -> None:
+        with suppress(BlockingIOError):  # another worker was faster
+            os.read(self._bell, 65_536)
+        self._look = True
+
+
+def _until(due: datetime | None, now: datetime) -> float:
+    if due is None:
+        return _LOOK_AGAIN
+    return min(_LOOK_AGAIN, max(0.0, (due - now).total_seconds()))
