@@ -1,0 +1,406 @@
+"""The public API: one open database, and everything that can be asked of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, Unpack
+
+from queuectl_engine.errors import BadInput, NoSuchJob
+from queuectl_engine.job import (
+    STORED_AS,
+    Added,
+    Attempt,
+    Chunk,
+    Context,
+    Counts,
+    Event,
+    Job,
+    JobState,
+    NewJob,
+    PoolInfo,
+    QueueInfo,
+    State,
+    View,
+)
+from queuectl_engine.lifecycle import FINAL
+from queuectl_engine.new_job import (
+    Policy,
+    Surroundings,
+    capture_context,
+    check_queue,
+    new_job,
+    user_name,
+)
+from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.protocol import JobRepository, Key, Page
+from queuectl_engine.safe_text import safe_text
+from queuectl_engine.settings import Database, Settings, choose_database, load_settings
+
+CHUNK: Final = 5_000  # jobs in one transaction of a bulk verb
+_POLL: Final = 0.05  # seconds between two looks for a change while waiting
+
+
+def open_engine(
+    db: str | os.PathLike[str] | Database | None = None,
+    *,
+    create: bool = False,
+    timeout: float = 5.0,
+) -> Engine:
+    """Open a database: a path, a URL, or None for the one that a command started here would use.
+
+    The user's own default database is made when it does not exist, another only with `create`.
+    `timeout` is how many seconds to wait for a lock before StorageBusy. Raises NotAQueue or
+    UnsafeStorage for a file that must not be used.
+    """
+    chosen = db if isinstance(db, Database) else choose_database(os.fspath(db) if db else None)
+    repository = open_repository(chosen.location, create=create or chosen.own, timeout=timeout)
+    return Engine(repository, chosen, load_settings())
+
+
+class Engine:
+    """One open database. Close it, or use it as a context manager.
+
+    May be used from several threads, one call at a time: a lock inside makes others wait. Refuses
+    use in a process forked after it was opened (UsedAfterFork). Every method may raise StorageBusy
+    when another process keeps the database locked, and StorageError when it cannot be used.
+    Wherever a job is named, its id or its key will do.
+    """
+
+    def __init__(self, repository: JobRepository, database: Database, settings: Settings) -> None:
+        """Use `open_engine`. The engine owns the repository and closes it."""
+        self._repository = repository
+        self._settings = settings
+        self.database = database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the database. Closing twice is harmless."""
+        self._repository.close()
+
+    # -- adding
+
+    def context(self, **around: Unpack[Surroundings]) -> Context:
+        """Capture what jobs added from here will see; share it between the jobs of a bulk add.
+
+        Raises BadInput for a directory or shell that cannot be.
+        """
+        return capture_context(
+            cwd=around.get("cwd"),
+            env=around.get("env"),
+            shell=around.get("shell") or self._settings.shell,
+            also=self._settings.capture_env,
+        )
+
+    def new_job(
+        self,
+        command: str | Sequence[str],
+        context: Context | None = None,
+        **policy: Unpack[Policy],
+    ) -> NewJob:
+        """A checked job, ready for `add_many`. Raises BadInput."""
+        return new_job(command, context or self.context(), **policy)
+
+    def add(
+        self,
+        command: str | Sequence[str],
+        *,
+        context: Context | None = None,
+        **policy: Unpack[Policy],
+    ) -> Job:
+        """Store a job; when this returns it is on disk and will be run.
+
+        A string runs under the shell, a sequence is an argv that runs without one. With a `key`
+        that exists, the job that has it is returned unchanged. Raises BadInput, or KeyTaken when
+        the key belongs to another command.
+        """
+        return self.get(self.add_many([self.new_job(command, context, **policy)])[0].id)
+
+    def add_many(self, jobs: Iterable[NewJob]) -> list[Added]:
+        """Store many jobs in transactions of a few thousand, in order.
+
+        An error leaves the chunks before it stored and nothing of its own.
+        """
+        added: list[Added] = []
+        rest = iter(jobs)
+        while chunk := list(islice(rest, CHUNK)):
+            added += self._repository.add(chunk, now=_now())
+        return added
+
+    # -- reading
+
+    def get(self, id_or_key: int | str) -> Job:
+        """One job. Raises NoSuchJob."""
+        return self.get_all([id_or_key])[0]
+
+    def get_all(self, ids_or_keys: Iterable[int | str]) -> list[Job]:
+        """These jobs in this order. Raises NoSuchJob that names the first unknown one."""
+        wanted = list(ids_or_keys)
+        ids = self._ids(wanted)
+        found = self._repository.get(ids)
+        for name, job_id in zip(wanted, ids, strict=True):
+            if job_id not in found:
+                raise self._no_job(name)
+        return [found[job_id] for job_id in ids]
+
+    def find(self, ids: Iterable[int]) -> dict[int, Job]:
+        """Those of these jobs that exist, by id."""
+        return self._repository.get(list(ids))
+
+    def jobs(
+        self, state: JobState | None = None, *, queue: str | None = None, limit: int | None = None
+    ) -> Iterator[Job]:
+        """Jobs of one outward state, or of every state by id; read in pages as you go."""
+        return islice(self._all_jobs(state, queue), limit)
+
+    def page(
+        self, view: View, *, limit: int, at: Key | None = None, backwards: bool = False
+    ) -> Page:
+        """A window of a view, from place `at` on, inclusive; always in view order.
+
+        Without `at` the first jobs, or the last ones when `backwards`. The cost follows `limit`.
+        """
+        return self._repository.page(view, limit=limit, at=at, backwards=backwards)
+
+    def place(self, view: View, job: Job) -> Key:
+        """Where the job stands in a view, or would: an `at` for `page`."""
+        return self._repository.place(view, job)
+
+    def attempts(self, id_or_key: int | str) -> list[Attempt]:
+        """The whole history of a job, oldest first. Raises NoSuchJob."""
+        return self._repository.attempts(self.get(id_or_key).id)
+
+    def events(self, id_or_key: int | str) -> list[Event]:
+        """What people did to it, oldest first. Raises NoSuchJob."""
+        return self._repository.events(self.get(id_or_key).id)
+
+    def output(
+        self,
+        id_or_key: int | str,
+        attempt: int | None = None,
+        *,
+        after: int = -1,
+        limit: int = 0,
+    ) -> list[Chunk]:
+        """What an attempt (the last one by default) printed: chunks with `seq` above `after`.
+
+        With `limit`, only the last chunks that hold so many bytes. Live while the attempt runs.
+        """
+        job = self.get(id_or_key)
+        number = job.runs if attempt is None else attempt
+        return self._repository.output(job.id, number, after=after, limit=limit)
+
+    def context_of(self, job: Job) -> Context:
+        """The directory, environment and shell that the job was added with."""
+        return self._repository.context(job.context_id)
+
+    def counts(self) -> Counts:
+        """Exact numbers of jobs by state; costs the same at any size."""
+        return self._repository.counts()
+
+    def queues(self) -> list[QueueInfo]:
+        """Every queue, with its counts and whether it is paused."""
+        return self._repository.queues()
+
+    def changed(self) -> bool:
+        """Whether another connection has committed since the last call. Costs microseconds."""
+        return self._repository.changed()
+
+    def wait(self, *ids_or_keys: int | str, timeout: float | None = None) -> list[Job]:
+        """Block until each of these jobs is completed, dead or cancelled; return them so.
+
+        After `timeout` seconds it returns them as they are. Raises NoSuchJob, also for one that is
+        deleted meanwhile.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        jobs = self.get_all(ids_or_keys)
+        while not all(job.stored in FINAL for job in jobs):
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+            if self.changed():
+                jobs = self.get_all([job.id for job in jobs])
+            else:
+                time.sleep(_POLL)
+        return jobs
+
+    # -- acting
+
+    def requeue(self, *ids_or_keys: int | str, run_at: datetime | None = None) -> None:
+        """Send jobs back to pending with a fresh budget; all of them or none.
+
+        Raises NoSuchJob, or WrongState for one that is pending or processing.
+        """
+        ids = self._ids(ids_or_keys)
+        self._repository.requeue(ids, user=user_name(), now=_now(), run_at=run_at)
+
+    def requeue_dead(
+        self,
+        *,
+        queue: str | None = None,
+        progress: Callable[[int], bool] = lambda done: True,
+    ) -> int:
+        """Requeue every job that is dead now, in chunks; how many it were.
+
+        Jobs that die meanwhile are left alone. `progress` hears the number done after each chunk
+        and ends the work by returning False.
+        """
+        asked_at = _now()
+        done = 0
+        while moved := self._repository.requeue_dead(
+            before=asked_at, user=user_name(), now=_now(), limit=CHUNK, queue=queue
+        ):
+            done += moved
+            if not progress(done):
+                break
+        return done
+
+    def cancel(self, *ids_or_keys: int | str) -> list[int]:
+        """Cancel waiting jobs, and end those that run; all of them or none.
+
+        Returns the ids of those that still run: their worker ends them. Raises NoSuchJob, or
+        WrongState for one that has ended.
+        """
+        return self._repository.cancel(self._ids(ids_or_keys), user=user_name(), now=_now())
+
+    def delete(self, *ids_or_keys: int | str) -> None:
+        """Hide jobs at once and purge them after a minute; all of them or none.
+
+        Raises NoSuchJob, or WrongState for one that runs.
+        """
+        self._repository.delete(self._ids(ids_or_keys), user=user_name(), now=_now())
+
+    def pause(self, *queues: str) -> list[str]:
+        """Start nothing more from these queues, or from all, later ones too. Returns the names."""
+        return self._set_paused(queues, paused=True)
+
+    def resume(self, *queues: str) -> list[str]:
+        """Undo `pause`. Raises BadInput for a queue that does not exist."""
+        return self._set_paused(queues, paused=False)
+
+    # -- pools
+
+    def pools(self) -> list[PoolInfo]:
+        """Every pool of this database that is alive, or died without leave, with its workers."""
+        from queuectl_engine.pool.census import census
+
+        return census(self._repository)
+
+    def find_pool(self, name: str | None = None) -> PoolInfo:
+        """The pool that is meant: the named one, else the only one here, else `default`.
+
+        Raises NoSuchPool, which lists what there is.
+        """
+        from queuectl_engine.pool.census import pick
+
+        return pick(self.pools(), name)
+
+    def scale(
+        self, *, to: int | None = None, by: int | None = None, pool: str | None = None
+    ) -> PoolInfo:
+        """Change how many workers a pool wants; one that runs a job finishes it first.
+
+        Returns the pool with its new wish. Raises NoSuchPool or BadInput.
+        """
+        if (to is None) == (by is None) or (to is not None and to < 0):
+            raise BadInput("a pool has 0 workers or more: say how many, or how many more")
+        found = self.find_pool(pool)
+        self._repository.resize(found.id, to=to, by=by)
+        return self.find_pool(found.name)
+
+    def start_pool(self, *, workers: int = 1, name: str = "default") -> PoolInfo:
+        """Start a pool in the background and return when it is ready.
+
+        A pool of that name that runs already is returned as it is. Raises PoolRefused.
+        """
+        from queuectl_engine.pool.background import start_detached
+        from queuectl_engine.pool.options import PoolOptions
+
+        options = PoolOptions(self.database.location, workers=workers, name=name, detached=True)
+        start_detached(options)
+        return self.find_pool(name)
+
+    def stop_pool(
+        self, pool: str | None = None, *, now: bool = False, timeout: float | None = None
+    ) -> PoolInfo:
+        """Ask a pool to stop and return when it is gone, or after `timeout` seconds.
+
+        Running jobs end first; with `now` they are ended and given back. Raises NoSuchPool.
+        """
+        from queuectl_engine.pool.background import stop
+
+        return stop(self._repository, self.find_pool(pool), now=now, timeout=timeout)
+
+    # --
+
+    def _all_jobs(self, state: JobState | None, queue: str | None) -> Iterator[Job]:
+        view, states = _view_of(state)
+        page = self._repository.page(view, limit=_PAGE, queue=queue, states=states)
+        yield from page.jobs
+        while len(page.jobs) == _PAGE:
+            page = self._repository.page(
+                view, limit=_PAGE, at=page.keys[-1], queue=queue, states=states
+            )
+            yield from page.jobs[1:]  # `at` is inclusive
+
+    def _ids(self, names: Iterable[int | str]) -> list[int]:
+        wanted = list(names)
+        keys = {name for name in wanted if isinstance(name, str) and not _like_id(name)}
+        known = self._repository.find_keys(keys) if keys else {}
+        ids: list[int] = []
+        for name in wanted:
+            job_id = known.get(name, 0) if isinstance(name, str) and name in keys else int(name)
+            if not 0 < job_id < 2**63:
+                raise self._no_job(name)
+            ids.append(job_id)
+        return ids
+
+    def _no_job(self, name: int | str) -> NoSuchJob:
+        where = safe_text(Path(self.database.location).name)
+        return NoSuchJob(
+            f"no job {safe_text(str(name))} in {where}; 'queuectl list --all' shows what is there"
+        )
+
+    def _set_paused(self, queues: Sequence[str], *, paused: bool) -> list[str]:
+        for name in queues:
+            check_queue(name)
+        return self._repository.pause(queues or None, paused=paused)
+
+
+_PAGE: Final = 1_000
+
+
+def _view_of(state: JobState | None) -> tuple[View, tuple[State, ...] | None]:
+    match state:
+        case None:
+            return View.ALL, None
+        case JobState.PENDING | JobState.FAILED:
+            return View.PENDING, STORED_AS[state]
+        case JobState.COMPLETED | JobState.CANCELLED:
+            return View.FINISHED, STORED_AS[state]
+        case JobState.PROCESSING:
+            return View.PROCESSING, None
+        case JobState.DEAD:
+            return View.DEAD, None
+
+
+def _like_id(name: str) -> bool:
+    return name.isdecimal() and len(name) < 20  # int() of a very long one raises
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
