@@ -21,6 +21,8 @@ def main(arguments: list[str]) -> int:
     """Supervise until the pool ends; the exit code."""
     options = PoolOptions.from_json(json.loads(arguments[0]))
     told = int(arguments[1]) if len(arguments) > 1 else None
+    if options.detached:
+        _leave_home()
     os.umask(0o077)
     os.chdir("/")
     try:
@@ -34,6 +36,13 @@ def main(arguments: list[str]) -> int:
     supervisor.run()
     repository.close()
     return ExitCode.INTERRUPTED if supervisor.interrupted else ExitCode.OK
+
+
+def _leave_home() -> None:
+    """Belong to nobody: a child of init, in a session without a terminal."""
+    if os.fork():
+        os._exit(ExitCode.OK)  # its parent can reap this at once
+    os.setsid()
 
 
 def _tell(descriptor: int | None, **news: object) -> None:

@@ -34,23 +34,21 @@ def start_detached(options: PoolOptions) -> bool:
     ears, mouth = os.pipe2(os.O_CLOEXEC)
     with open(ears, "rb") as news:
         try:
-            supervisor = subprocess.Popen(
+            starter = subprocess.Popen(
                 [*_command(options), str(mouth)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[mouth],
-                start_new_session=True,
             )
         finally:
             os.close(mouth)
         told: dict[str, Any] = json.loads(news.readline() or b"{}")
+    starter.wait()  # it has forked the supervisor, which is on its own
     if told.get("taken"):
         return False
     if "pool" not in told:
-        code = supervisor.wait()
-        raise PoolRefused(told.get("error") or f"the pool ended at its start (exit {code})")
-    supervisor.returncode = 0  # it is on its own now: no warning when this object goes
+        raise PoolRefused(told.get("error") or "the pool ended at its start, without a word")
     return True
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from queuectl_engine.job import Chunk, Piece, Stream
 from queuectl_engine.repository.protocol import Output
 
-_LONGEST_BAR: Final = 64 * 1024  # an unfinished line longer than this is no progress bar
+_LONGEST_BAR: Final = 4 * 1024  # an unfinished line longer than this is no progress bar
 
 
 class OutputBuffer:
@@ -26,10 +26,10 @@ class OutputBuffer:
         self._head_left = limit
         self._head = _Pieces()
         self._tail = _Pieces()
-        self._bars = dict.fromkeys(Stream, b"")  # unfinished lines with a carriage return
+        self._unfinished = dict.fromkeys(Stream, b"")  # lines that may be overwritten yet
         self._stored_tail: deque[tuple[int, int]] = deque()  # seq and size
         self._stored_tail_bytes = 0
-        self._stored_bar: int | None = None
+        self._provisional: int | None = None  # the stored chunk that shows them meanwhile
         self._next_seq = 0
         self._total = 0
         self._dropped = 0
@@ -38,48 +38,37 @@ class OutputBuffer:
     def feed(self, stream: Stream, data: bytes) -> None:
         """Take what was read from one stream."""
         self._news = True
-        if self._bars[stream] or b"\r" in data:
-            data = self._fold(stream, data)
-        self._keep(stream, data)
-
-    @property
-    def has_news(self) -> bool:
-        """Whether `take` would write anything."""
-        return self._news
+        text = self._unfinished[stream] + data
+        end = text.rfind(b"\n") + 1
+        lines, rest = text[:end], text[end:]
+        if b"\r" in lines:
+            lines = b"\n".join(map(_last_state, lines.split(b"\n")))
+        if b"\r" in rest:
+            rest = _last_state(rest)
+        if len(rest) > _LONGEST_BAR:
+            lines, rest = lines + rest, b""
+        self._unfinished[stream] = rest
+        self._keep(stream, lines)
 
     def take(self, at: datetime, *, last: bool = False) -> Output:
         """Everything new since the last call, to be stored. `last`: no more will come."""
-        if not self._news and not (last and self._stored_bar is not None):
+        if not self._news and not (last and self._provisional is not None):
             return Output(total=self._total, dropped=self._dropped)
         self._news = False
-        gone = (
-            [range(self._stored_bar, self._stored_bar + 1)] if self._stored_bar is not None else []
-        )
-        self._stored_bar = None
+        gone = [] if self._provisional is None else [_just(self._provisional)]
+        self._provisional = None
         if last:
-            for stream, bar in self._bars.items():
-                self._keep(stream, bar)
+            for stream, rest in self._unfinished.items():
+                self._keep(stream, rest)
         chunks = [self._chunk(pieces, at) for pieces in (self._head.take(),) if pieces]
         if pieces := self._tail.take():
             chunk = self._chunk(pieces, at)
             chunks.append(chunk)
             gone += self._shorten_tail(chunk)
-        if not last and (bars := self._bar_pieces()):
-            chunks.append(self._chunk(bars, at))
-            self._stored_bar = chunks[-1].seq
+        if not last and (unfinished := self._unfinished_pieces()):
+            chunks.append(self._chunk(unfinished, at))
+            self._provisional = chunks[-1].seq
         return Output(tuple(chunks), tuple(gone), self._total, self._dropped)
-
-    def _fold(self, stream: Stream, data: bytes) -> bytes:
-        """What of the lines is finished; the state of an unfinished bar stays here."""
-        text = self._bars[stream] + data
-        *lines, rest = text.split(b"\n")
-        done = b"".join(_last_state(line) + b"\n" for line in lines)
-        rest = _last_state(rest)
-        if b"\r" in rest and len(rest) <= _LONGEST_BAR:
-            self._bars[stream] = rest
-            return done
-        self._bars[stream] = b""
-        return done + rest
 
     def _keep(self, stream: Stream, data: bytes) -> None:
         self._total += len(data)
@@ -102,10 +91,10 @@ class OutputBuffer:
             seq, size = self._stored_tail.popleft()
             self._stored_tail_bytes -= size
             self._dropped += size
-            yield range(seq, seq + 1)
+            yield _just(seq)
 
-    def _bar_pieces(self) -> tuple[Piece, ...]:
-        return tuple(Piece(stream, bar) for stream, bar in self._bars.items() if bar)
+    def _unfinished_pieces(self) -> tuple[Piece, ...]:
+        return tuple(Piece(stream, rest) for stream, rest in self._unfinished.items() if rest)
 
 
 class _Pieces:
@@ -141,6 +130,10 @@ class _Pieces:
         self._parts.clear()
         self._size = 0
         return pieces
+
+
+def _just(seq: int) -> range:
+    return range(seq, seq + 1)
 
 
 def _last_state(line: bytes) -> bytes:

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ from queuectl_engine.repository.protocol import Leader
 
 TOKEN_VARIABLE: Final = "QUEUECTL_TOKEN"  # noqa: S105 - its name, no secret
 PATIENCE: Final = 2.0  # seconds until what SIGKILL did not end counts as unkillable
+_STDERR: Final = 2
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 
 
@@ -59,6 +61,14 @@ def adopt_orphans() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def keep_descriptors() -> None:
+    """Let no child inherit what is open here: the fork server handed us pipes without that flag."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > _STDERR:
+            with suppress(OSError):  # the descriptor of the listing itself
+                os.set_inheritable(int(name), False)
 
 
 def children() -> list[int]:

@@ -230,7 +230,7 @@ class Supervisor:
             for member in idle_first[:surplus]:
                 member.leaving = True
                 _signal(member, GRACEFUL)
-        if self._deaths and all(now - m.born > _LIVED_WELL for m in staying):
+        if self._deaths and staying and all(now - m.born > _LIVED_WELL for m in staying):
             self._deaths = 0
             self._show_trouble(None)
 

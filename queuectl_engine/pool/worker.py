@@ -71,6 +71,7 @@ def work(post: Post) -> None:
     os.chdir("/")
     os.umask(0o077)
     processes.adopt_orphans()
+    processes.keep_descriptors()
     lock = HeldLock.take(post.directory / worker_lock(post.row.id), wait=True)
     if lock is None or is_free(post.directory / SUPERVISOR):
         return  # too late: the supervisor is dead, and we were taken for dead with it
@@ -160,6 +161,7 @@ class Worker:
             self._look_at = time.monotonic() + _until(turn.next_due, now)
             for claim in turn.claims:
                 self._start(claim)
+            self._heed(turn.stop)
             if turn.more and turn.claims:
                 self._repository.ring(self._post.pool)
 
@@ -259,8 +261,11 @@ class Worker:
         for token in asked.cancelled:
             if token in self._runs:
                 self._runs[token].end(CancelObeyed())
-        if asked.stop:
-            self._stop(ForcedStop() if asked.stop == "now" else None)
+        self._heed(asked.stop)
+
+    def _heed(self, stop: str | None) -> None:
+        if stop:
+            self._stop(ForcedStop() if stop == "now" else None)
 
     def _stop(self, why: Ending | None) -> None:
         """Take nothing new; with a reason, end what runs."""

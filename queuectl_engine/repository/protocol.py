@@ -112,13 +112,15 @@ class Turn:
     """One worker's turn: a verdict for each ended attempt, then what it may run next.
 
     `more` says that further jobs are ready for it. `next_due` is when the next scheduled or failed
-    job falls due, None when there is none.
+    job falls due, None when there is none. `stop` is what its pool was asked: "graceful" or "now";
+    such a pool gets no more claims.
     """
 
     verdicts: tuple[Verdict, ...]
     claims: tuple[Claim, ...]
     more: bool
     next_due: datetime | None
+    stop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,13 +206,15 @@ class SqliteRepository:
         with db.writing():
             settled = [turns.settle(db, one, now) for one in ended]
             promoted = turns.promote(db, now)
+            stop = turns.stop_asked(db, worker)
+            room = 0 if stop else room
             while len(claims) < room and (claim := turns.claim(db, worker, queues, now)):
                 claims.append(claim)
             more = room > 0 and len(claims) == room and turns.ready_left(db, queues)
             next_due = turns.next_due(db)
         if promoted or State.READY in (state for _, state in settled):
             self.ring()
-        return Turn(tuple(verdict for verdict, _ in settled), tuple(claims), more, next_due)
+        return Turn(tuple(verdict for verdict, _ in settled), tuple(claims), more, next_due, stop)
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
         if any(item.leader or item.output.chunks for item in items):

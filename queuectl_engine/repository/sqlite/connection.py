@@ -108,7 +108,7 @@ class Connection:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One write transaction; takes the lock at once: a reader that upgrades fails unheard."""
-        with self._lock, self._guarded():
+        with self._guarded():
             self._choose_sync()
             before = self._raw.total_changes()
             self._raw.execute("BEGIN IMMEDIATE")
@@ -125,7 +125,7 @@ class Connection:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """One read transaction: every statement in it sees the same moment."""
-        with self._lock, self._guarded():
+        with self._guarded():
             self._raw.execute("BEGIN")
             try:
                 yield

@@ -25,7 +25,12 @@ _NETWORK: Final = frozenset(
 
 
 def canonical(location: str) -> str:
-    """The path with its directory resolved, so that every process means the same file."""
+    """The path with its directory resolved, so that every process means the same file.
+
+    Raises NotAQueue for a name that SQLite cannot take.
+    """
+    if "\0" in location or location != location.encode("utf-8", "replace").decode():
+        raise NotAQueue(f"the name {safe_text(location)} is not valid UTF-8; choose another one")
     path = Path(location)
     return os.path.join(os.path.realpath(path.parent), path.name)
 
@@ -50,6 +55,7 @@ def check_place(path: str) -> None:
     if not stat.S_ISREG(info.st_mode):
         raise NotAQueue(f"{safe_text(path)} is no regular file")
     _refuse_others(path, info)
+    _refuse_planted(path)
     check_directory(os.path.dirname(path))
 
 
@@ -83,6 +89,7 @@ def make_file(path: str) -> bool:
         return False
     except OSError as error:
         raise StorageError(f"cannot make {safe_text(path)}: {error.strerror}") from error
+    os.fchmod(descriptor, 0o600)
     os.close(descriptor)
     return True
 
@@ -91,9 +98,10 @@ def make_directory(path: str) -> None:
     """Make a directory, and those above it, that only we can enter."""
     if os.path.isdir(path):
         return
+    make_directory(os.path.dirname(path))
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         os.mkdir(path, 0o700)
+        os.chmod(path, 0o700)  # whatever the umask
     except FileExistsError:  # another process was faster
         return
     except OSError as error:
@@ -129,6 +137,17 @@ def _refuse_others(path: str, info: os.stat_result) -> None:
             f"{who} can write {safe_text(path)} and so run commands as us; "
             f"try: chmod go-w {safe_text(path)}"
         )
+
+
+def _refuse_planted(path: str) -> None:
+    # Anyone can make these in a sticky directory such as /tmp, and SQLite would take committed
+    # pages from a log, pools their locks from the directory.
+    for beside in ("-wal", "-shm", "-journal", ".d"):
+        try:
+            info = os.lstat(path + beside)
+        except OSError:  # not there, as most of the time
+            continue
+        _refuse_others(path + beside, info)
 
 
 def _private_group(gid: int) -> bool:

@@ -77,7 +77,8 @@ CREATE TABLE job (
   key TEXT,
   argv TEXT,
   command TEXT NOT NULL,
-  CHECK ((state = 'processing') = (token IS NOT NULL AND worker IS NOT NULL)),
+  CHECK ((state = 'processing') = (token IS NOT NULL)),
+  CHECK ((state = 'processing') = (worker IS NOT NULL)),
   CHECK (state = 'deleted'
          OR (state IN ('completed', 'dead', 'cancelled')) = (finished_ms IS NOT NULL)),
   CHECK (state = 'processing' OR (cancel_ms IS NULL AND parked IS NULL)),

@@ -187,7 +187,13 @@ def progress(db: Connection, item: Progress) -> None:
 def asked(db: Connection, worker: int, jobs: Sequence[int]) -> Asked:
     """What people asked of these jobs of a worker, and of its pool."""
     tokens = db.run(_CANCELS, {"worker": worker, "jobs": json.dumps(list(jobs))})
-    return Asked(frozenset(token for (token,) in tokens), db.value(_STOP, (worker,)))
+    return Asked(frozenset(token for (token,) in tokens), stop_asked(db, worker))
+
+
+def stop_asked(db: Connection, worker: int) -> str | None:
+    """What was asked of a worker's pool."""
+    stop: str | None = db.value(_STOP, (worker,))
+    return stop
 
 
 def promote(db: Connection, now: datetime) -> int:

@@ -1,0 +1,49 @@
+"""The environment of a job: the pool's, the adder's few variables, what was asked, its identity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from queuectl_engine.job import Context
+from queuectl_engine.pool.environment import environment
+from queuectl_engine.repository.protocol import AttemptId, Claim
+from tests.samples import stored
+
+CONTEXT = Context(
+    cwd="/srv/app",
+    umask=0o027,
+    captured={"PATH": "/venv/bin:/bin", "VIRTUAL_ENV": "/venv", "TZ": None, "LC_TIME": "C"},
+    env={"MODE": "test", "QUEUECTL_JOB_ID": "forged"},
+)
+CLAIM = Claim(AttemptId(42, 2, "cafe"), stored(id=42, queue="mail"), CONTEXT)
+POOL = {
+    "HOME": "/root",
+    "PATH": "/pool/bin",
+    "TZ": "UTC",
+    "LC_ALL": "de_DE",
+    "PWD": "/",
+    "QUEUECTL_TOKEN": "outer",
+    "QUEUECTL_DEBUG": "1",
+}
+
+
+def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
+    assert environment(CLAIM, "/srv/queue.db", POOL) == {
+        "HOME": "/root",
+        "PATH": "/venv/bin:/bin",
+        "VIRTUAL_ENV": "/venv",
+        "LC_TIME": "C",
+        "MODE": "test",
+        "PWD": "/srv/app",
+        "QUEUECTL_DB": "/srv/queue.db",
+        "QUEUECTL_JOB_ID": "42",
+        "QUEUECTL_ATTEMPT": "2",
+        "QUEUECTL_QUEUE": "mail",
+        "QUEUECTL_TOKEN": "cafe",
+    }
+
+
+def test_what_was_asked_for_wins_over_what_was_captured() -> None:
+    asked = replace(CLAIM, context=replace(CONTEXT, env={"PATH": "/mine", "TZ": "Asia/Tokyo"}))
+    found = environment(asked, "/srv/queue.db", POOL)
+    assert (found["PATH"], found["TZ"]) == ("/mine", "Asia/Tokyo")

@@ -1,0 +1,246 @@
+"""What real workers make of real commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from queuectl_engine import Engine, JobState, open_engine
+from tests.pool.conftest import StartPool, ended, printed, running
+from tests.waiting import until
+
+
+def test_a_job_runs_and_completes_and_its_output_is_kept(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool()
+    job = ended(engine, engine.add("echo out; echo err >&2"))
+
+    assert job.state is JobState.COMPLETED
+    pieces = [p for chunk in engine.output(job.id) for p in chunk.pieces]
+    assert sorted((p.stream.value, p.data) for p in pieces) == [("e", b"err\n"), ("o", b"out\n")]
+    (attempt,) = engine.attempts(job.id)
+    assert (attempt.result, attempt.exit_code, attempt.worker) == ("completed", 0, "w1")
+
+
+def test_a_failing_job_is_retried_with_backoff_then_dead_then_requeued(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool(backoff_base=1.0, backoff_cap=0.05)
+    job = ended(engine, engine.add("exit 7", max_retries=2))
+
+    assert (job.state, job.reason, job.attempts) == (JobState.DEAD, "exit 7", 3)
+    assert [(a.number, a.exit_code) for a in engine.attempts(job.id)] == [(1, 7), (2, 7), (3, 7)]
+
+    engine.requeue(job.id)
+    until(lambda: engine.get(job.id).runs == 6)
+    job = ended(engine, job)
+    assert (job.state, job.attempts) == (JobState.DEAD, 3)
+    assert [a.number for a in engine.attempts(job.id)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_argv_reaches_its_program_unchanged(engine: Engine, start_pool: StartPool) -> None:
+    start_pool()
+    words = ["a b", "$HOME", "it's", "", "*", "ü\n"]
+    job = ended(engine, engine.add(["printf", "<%s>", *words]))
+    assert printed(engine, job) == "".join(f"<{word}>" for word in words)
+
+
+def test_a_job_sees_directory_umask_and_environment_of_its_add(
+    engine: Engine, start_pool: StartPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_pool()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    monkeypatch.setenv("VIRTUAL_ENV", "/some/venv")
+    monkeypatch.setenv("SECRET", "must not be stored")
+    before = os.umask(0o027)
+    try:
+        command = 'pwd; umask; echo "$VIRTUAL_ENV|$SECRET|$MODE"'
+        job = ended(engine, engine.add(command, context=engine.context(env={"MODE": "x"})))
+    finally:
+        os.umask(before)
+    assert printed(engine, job) == f"{tmp_path}/there\n0027\n/some/venv||x\n"
+
+
+def test_a_job_has_default_signals_no_input_no_descriptors_and_its_own_session(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool()
+    job = ended(
+        engine,
+        engine.add(
+            "grep -E '^Sig(Ign|Blk)' /proc/self/status; cat; ls /proc/$$/fd;"
+            " awk '{print ($1 == $6)}' /proc/$$/stat"
+        ),
+    )
+    assert printed(engine, job).split() == [
+        # glibc ignores its own two, 32 and 33, which no program can use
+        *["SigBlk:", "0000000000000000", "SigIgn:", "0000000180000000"],
+        *["0", "1", "2"],
+        "1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        (["no-such-program"], 127, "cannot run no-such-program: not found"),
+        (["/etc/passwd"], 127, "cannot run /etc/passwd"),
+    ],
+)
+def test_a_program_that_is_none_is_told_in_plain_words(
+    engine: Engine, start_pool: StartPool, command: list[str], code: int, told: str
+) -> None:
+    start_pool()
+    job = ended(engine, engine.add(command, max_retries=0))
+    assert (job.state, job.reason) == (JobState.DEAD, f"exit {code}")
+    assert told in printed(engine, job)
+
+
+def test_a_directory_that_is_gone_is_told_in_plain_words(
+    engine: Engine, start_pool: StartPool, tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    job = engine.add("true", context=engine.context(cwd=str(tmp_path / "gone")), max_retries=0)
+    (tmp_path / "gone").rmdir()
+    start_pool()
+
+    assert ended(engine, job).reason == "exit 126"
+    assert "cannot enter" in printed(engine, job)
+
+
+def test_a_signal_that_ends_a_job_is_named(engine: Engine, start_pool: StartPool) -> None:
+    start_pool()
+    job = ended(engine, engine.add("kill -9 $$", max_retries=0))
+    assert (job.state, job.reason) == (JobState.DEAD, "killed by signal 9")
+    assert engine.attempts(job.id)[0].signal == 9
+
+
+def test_a_job_that_runs_too_long_is_ended_with_all_its_children(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool(grace=0.2)
+    job = engine.add(
+        "trap '' TERM; setsid sleep 321 & setsid sh -c 'setsid sleep 322 &' & sleep 323; sleep 324",
+        timeout=0.3,
+        max_retries=0,
+    )
+    job = ended(engine, job)
+    assert (job.state, job.reason) == (JobState.DEAD, "timed out after 0.3 s")
+    assert engine.attempts(job.id)[0].result == "timed out"
+    assert not _sleepers("321", "322", "323", "324")
+
+
+def test_a_stopped_job_is_ended_too(engine: Engine, start_pool: StartPool) -> None:
+    start_pool(grace=20.0)
+    job = engine.add("kill -STOP $$; echo never", timeout=0.3, max_retries=0)
+    job = ended(engine, job)  # SIGTERM alone would wait for the patience of 20 s
+    assert job.reason == "timed out after 0.3 s"
+
+
+def test_cancel_ends_a_running_job_and_nothing_retries_it(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool()
+    job = engine.add("sleep 331")
+    until(lambda: running(engine, job))
+
+    assert engine.cancel(job.id) == [job.id]
+
+    job = ended(engine, job)
+    assert (job.state, job.reason) == (JobState.CANCELLED, "cancelled")
+    assert not _sleepers("331")
+
+
+def test_what_a_job_leaves_behind_ends_with_it_unless_spared(
+    engine: Engine, start_pool: StartPool, tmp_path: Path
+) -> None:
+    start_pool()
+    job = ended(engine, engine.add("sleep 341 & sleep 342 & echo done"))
+    assert (job.state, printed(engine, job)) == (JobState.COMPLETED, "done\n")
+    assert not _sleepers("341", "342")
+
+    pid_file = tmp_path / "pid"
+    command = f"setsid sleep 343 >/dev/null 2>&1 & echo $! > {pid_file}"
+    ended(engine, engine.add(command, allow_background=True))
+    assert _sleepers("343")
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+def test_a_daemon_that_left_the_session_ends_with_its_job(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool()
+    ended(engine, engine.add("setsid setsid sleep 344 & sleep 0.05"))
+    until(lambda: not _sleepers("344"))
+
+
+def test_a_job_ends_with_its_leader_even_if_a_child_keeps_the_pipe(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool()
+    job = engine.add("setsid sleep 351 & echo first", allow_background=True)
+    assert ended(engine, job).state is JobState.COMPLETED
+    assert printed(engine, job) == "first\n"
+    for pid in _sleepers("351"):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_output_is_seen_while_the_job_runs(
+    engine: Engine, start_pool: StartPool, tmp_path: Path
+) -> None:
+    start_pool()
+    go_on = tmp_path / "go-on"
+    job = engine.add(f"echo first; until test -e {go_on}; do sleep 0.02; done; echo second")
+    until(lambda: running(engine, job) and printed(engine, job) == "first\n")
+    go_on.touch()
+    ended(engine, job)
+    assert printed(engine, job) == "first\nsecond\n"
+
+
+def test_endless_output_is_bounded_and_counted(engine: Engine, start_pool: StartPool) -> None:
+    start_pool(output_limit=10_000)
+    job = ended(engine, engine.add("seq 1 200000; echo the end"))
+    text, (attempt,) = printed(engine, job), engine.attempts(job.id)
+    assert text.startswith("1\n2\n3\n")
+    assert text.endswith("200000\nthe end\n")
+    assert 20_000 <= len(text) <= 30_000
+    assert attempt.output_bytes == sum(len(f"{n}\n") for n in range(1, 200_001)) + 8
+    assert attempt.dropped_bytes == attempt.output_bytes - len(text)
+
+
+def test_any_bytes_are_kept(engine: Engine, start_pool: StartPool) -> None:
+    start_pool()
+    job = ended(engine, engine.add(r"printf '\377\000\033]52;c;x\a\200'"))
+    data = b"".join(p.data for chunk in engine.output(job.id) for p in chunk.pieces)
+    assert data == b"\xff\0\x1b]52;c;x\a\x80"
+
+
+def test_a_job_that_adds_jobs_finds_its_database(engine: Engine, start_pool: StartPool) -> None:
+    start_pool()
+    job = ended(engine, engine.add('echo "$QUEUECTL_DB $QUEUECTL_JOB_ID $QUEUECTL_ATTEMPT"'))
+    assert printed(engine, job) == f"{engine.database.location} {job.id} 1\n"
+    with open_engine(printed(engine, job).split()[0]) as other:
+        assert other.get(job.id).state is JobState.COMPLETED
+
+
+def _sleepers(*seconds: str) -> list[int]:
+    return _processes(lambda argv: argv[:1] == [b"sleep"] and argv[1].decode() in seconds)
+
+
+def _processes(wanted: Callable[[list[bytes]], bool]) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                argv = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if wanted(argv):
+                found.append(int(entry.name))
+    return found
