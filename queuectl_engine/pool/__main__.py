@@ -14,7 +14,9 @@ import sys
 from queuectl_engine.errors import ExitCode, QueuectlError
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.supervisor import NameTaken, Supervisor
+from queuectl_engine.pool.systemd import Notifier
 from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.protocol import PoolRow
 
 
 def main(arguments: list[str]) -> int:
@@ -25,15 +27,21 @@ def main(arguments: list[str]) -> int:
         _leave_home()
     os.umask(0o077)
     os.chdir("/")
+    notify = Notifier()
+
+    def ready(pool: PoolRow) -> None:
+        _tell(told, pool=pool.id)
+        notify("READY=1")
+
     try:
         repository = open_repository(options.db)
-        supervisor = Supervisor(repository, options, lambda pool: _tell(told, pool=pool.id))
+        supervisor = Supervisor(repository, options, ready)
     except QueuectlError as error:
         _tell(told, error=str(error), taken=isinstance(error, NameTaken))
         if told is None:
             sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    supervisor.run()
+    supervisor.run(stopping=lambda: notify("STOPPING=1"))
     repository.close()
     return ExitCode.INTERRUPTED if supervisor.interrupted else ExitCode.OK
 

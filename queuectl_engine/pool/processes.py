@@ -22,6 +22,7 @@ from queuectl_engine.repository.protocol import Leader
 TOKEN_VARIABLE: Final = "QUEUECTL_TOKEN"  # noqa: S105 - its name, no secret
 PATIENCE: Final = 2.0  # seconds until what SIGKILL did not end counts as unkillable
 _STDERR: Final = 2
+_OOM_SCORE: Final = b"300"
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 
 
@@ -61,6 +62,16 @@ def adopt_orphans() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def prefer_for_oom(pid: int) -> None:
+    """When memory runs out the kernel shall end a job, not the pool (proc(5), oom_score_adj)."""
+    with suppress(OSError):  # it has ended already
+        descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, _OOM_SCORE)
+        finally:
+            os.close(descriptor)
 
 
 def keep_descriptors() -> None:

@@ -31,6 +31,7 @@ from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Pr
 from queuectl_engine.safe_text import safe_text
 
 _TICK: Final = 0.25  # seconds between two writes of a running job
+_STUCK: Final = 5.0  # seconds after SIGKILL
 _READ: Final = 65_536
 _LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the leader has ended
 _ALL_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
@@ -55,6 +56,7 @@ class Run:
     The worker's loop calls it when one of its descriptors is ready or at `wake_at`; nothing here
     blocks, but for the moments that SIGKILL takes.
     `pid` is its leader; `pidfd` turns readable when that ends; `streams` are the pipes still open.
+    `parked` is the worker's: what it has said of a run that cannot be ended.
     """
 
     def __init__(self, claim: Claim, *, grace: float, output_limit: int) -> None:
@@ -72,6 +74,7 @@ class Run:
         self._killed = False
         self._timeout_at = float("inf")
         self._tick_at = float("inf")
+        self.parked: str | None = None
         self._unsaved: Output | None = None
         self._ended_at = datetime.now(UTC)
         self._status = 0
@@ -86,6 +89,7 @@ class Run:
                 pipes += os.pipe2(os.O_CLOEXEC)
             self.pid = _spawn(argv, env, context.cwd, context.umask, pipes[1], pipes[3])
             self.pidfd = os.pidfd_open(self.pid)
+            processes.prefer_for_oom(self.pid)
         except OSError as error:
             _close(*pipes[::2])
             raise _not_run(error, argv[0], context.cwd) from error
@@ -133,6 +137,10 @@ class Run:
             return None
         self._tick_at = now + _TICK
         return self._progress()
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether even SIGKILL did not end it: it hangs in the kernel."""
+        return self._killed and now >= self._kill_at + _STUCK
 
     def end(self, why: Ending) -> None:
         """Begin the ladder. Its first cause decides what the job becomes."""
@@ -231,11 +239,8 @@ def _spawn(
     before = os.umask(umask)
     try:
         os.chdir(cwd)
-        program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
-        if program is None:
-            raise FileNotFoundError(errno.ENOENT, "not found", argv[0])
         return os.posix_spawn(
-            program,
+            _program(argv[0], env.get("PATH", os.defpath)),
             argv,
             env,
             file_actions=(
@@ -252,13 +257,25 @@ def _spawn(
         os.umask(before)
 
 
+def _program(name: str, path: str) -> str:
+    """The file that a name means. Raises what execvp(3) would say of it."""
+    if found := shutil.which(name, path=path):
+        return found
+    if os.sep in name and os.path.exists(name):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
 def _not_run(error: OSError, program: str, cwd: str) -> NotRun:
     if error.errno in _NOT_ITS_FAULT:
         return NotRun(NotStarted(os.strerror(error.errno)), f"not started: {error.strerror}")
     if error.filename == cwd:
         return NotRun(Exited(_CANNOT_EXECUTE), f"cannot enter {safe_text(cwd)}: {error.strerror}")
-    code = _NOT_FOUND if error.errno == errno.ENOENT else _CANNOT_EXECUTE
-    return NotRun(Exited(code), f"cannot run {safe_text(program)}: {error.strerror}")
+    if error.errno != errno.ENOENT:
+        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot run {safe_text(program)}: {error.strerror}")
+    # execve(2) also says ENOENT of a script that is there, when its interpreter is not.
+    what = "not found" if error.filename == program else "its interpreter was not found"
+    return NotRun(Exited(_NOT_FOUND), f"cannot run {safe_text(program)}: {what}")
 
 
 def _ending_of(status: int) -> Ending:

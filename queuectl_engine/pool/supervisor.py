@@ -36,6 +36,7 @@ _TURN: Final = 0.5  # seconds between two looks at what people ask
 _DRAIN_TURN: Final = 0.1
 _START_TURN: Final = 0.02
 _RESCUE_EVERY: Final = 1.0
+_CLOCK_SLIP: Final = 1.0
 _UPKEEP_EVERY: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
 _LIVED_WELL: Final = 60.0  # seconds after which a death is no series any more
@@ -75,23 +76,27 @@ class Supervisor:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["queuectl_engine.pool.preload"])
         self._stop: str | None = None
+        self._tell_stopping: Callable[[], None] = lambda: None
         self._forced_at = float("inf")
         self._deaths = 0  # in a row
         self._trouble: str | None = None
         self.interrupted = False
         self._start_after = 0.0
         self._rescue_at = 0.0
+        self._clock_ahead = float("inf")  # of the time since boot; the first look always clamps
         self._upkeep_at = 0.0
         self._name_lock: HeldLock | None = None
         self._pool, self._log = self._register()
         forkserver.ensure_running()
         self._own_children = frozenset(processes.children())
 
-    def run(self) -> None:
+    def run(self, stopping: Callable[[], None]) -> None:
         """Supervise until told to stop, or drained; then let running jobs end.
 
-        `interrupted` says afterwards whether a second signal cut those short.
+        `stopping` is called when that begins. `interrupted` says afterwards whether a second
+        signal cut those short.
         """
+        self._tell_stopping = stopping
         with self._signals() as ears:
             self._poll.register(ears, select.POLLIN)
             self._log("pool", name=self._pool.name, pid=self._pool.pid, workers=self._pool.wanted)
@@ -123,12 +128,20 @@ class Supervisor:
         if now >= self._rescue_at:
             self._rescue_at = now + _RESCUE_EVERY
             rescue_pools(self._repository, self._pool.id, self._log)
+            self._mind_the_clock()
             self._repository.promote(now=datetime.now(UTC))
             self._log.rotate()
         if now >= self._upkeep_at:
             self._upkeep_at = now + _UPKEEP_EVERY
             self._repository.maintain(now=datetime.now(UTC))
         self._report_ready()
+
+    def _mind_the_clock(self) -> None:
+        """A wall clock that was set back must not keep retries waiting."""
+        ahead = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        if ahead < self._clock_ahead - _CLOCK_SLIP:
+            self._repository.clamp_retries(now=datetime.now(UTC))
+        self._clock_ahead = ahead
 
     def _patience(self) -> float:
         if self._tell_ready:
@@ -197,6 +210,7 @@ class Supervisor:
         now = time.monotonic()
         if not self._stop:
             self._log("stopping", pool=self._pool.name, jobs=how)
+            self._tell_stopping()
             self._forced_at = now + (self._options.stop_timeout or float("inf"))
             if self._name_lock:
                 self._name_lock.release(remove=True)

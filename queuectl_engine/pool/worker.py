@@ -29,7 +29,7 @@ from queuectl_engine.lifecycle import (
     state_after,
     words,
 )
-from queuectl_engine.pool import processes
+from queuectl_engine.pool import failpoints, processes
 from queuectl_engine.pool.environment import environment
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
@@ -154,6 +154,7 @@ class Worker:
             except StorageError as error:  # keep what ended, for as long as it takes
                 self._hold(error)
                 return
+            failpoints.reach(failpoints.CLAIMED if turn.claims else failpoints.SETTLED)
             for (claim, ended), verdict in zip(self._ended, turn.verdicts, strict=True):
                 self._tell(claim, ended, verdict)
             self._ended = []
@@ -190,6 +191,7 @@ class Worker:
             if isinstance(refusal.ending, NotStarted):  # the machine is full: wait, not the job
                 self._full_until = time.monotonic() + _FULL_PAUSE
             return
+        failpoints.reach(failpoints.SPAWNED)
         self._runs[claim.attempt.token] = run
         self._watch(run.pidfd, lambda: self._leader_ended(run))
         for descriptor in run.streams:
@@ -205,17 +207,25 @@ class Worker:
             del self._ready[descriptor]
         del self._runs[run.claim.attempt.token]
         run.reap({other.pid for other in self._runs.values()})
+        failpoints.reach(failpoints.EXITED)
         self._settle_if_gone(run)
 
     def _settle_if_gone(self, run: Run) -> None:
         """Only when nothing of an attempt is left may its job be given out again."""
         if left := run.left_over():
             self._lingering.append(run)
-            why = f"cannot kill process {', '.join(map(str, left))}"
-            self._repository.park(run.claim.attempt, why)
-            self._log("parked", worker=self._post.row.name, job=run.claim.job.id, why=why)
+            self._park(run, f"cannot kill process {', '.join(map(str, left))}")
         else:
             self._end(run.claim, run.ended(self._backoff))
+
+    def _park(self, run: Run, why: str) -> None:
+        """Say for all to see why this job goes nowhere."""
+        if run.parked == why:
+            return
+        run.parked = why
+        self._log("parked", worker=self._post.row.name, job=run.claim.job.id, why=why)
+        with suppress(StorageError):
+            self._repository.park(run.claim.attempt, why)
 
     def _end(self, claim: Claim, ended: Ended) -> None:
         self._ended.append((claim, ended))
@@ -241,6 +251,9 @@ class Worker:
         lingering, self._lingering = self._lingering, []
         for run in lingering:
             self._settle_if_gone(run)
+        for run in self._runs.values():
+            if run.is_stuck(now):
+                self._park(run, f"process {run.pid} does not end after SIGKILL")
         items = [item for run in self._runs.values() if (item := run.on_time(now))]
         if items:
             self._report(items)

@@ -343,6 +343,9 @@ class JobRepository(Protocol):
     def promote(self, *, now: datetime) -> None:
         """Make due jobs ready, a bounded number of them. Nothing due writes nothing."""
 
+    def clamp_retries(self, *, now: datetime) -> None:
+        """After the clock was set back: no retry waits longer than was planned when it failed."""
+
     def remaining(self, pool: PoolRow) -> Mapping[State, int]:
         """What this pool still has to do: counts over its unpaused queues (all when it names none).
 

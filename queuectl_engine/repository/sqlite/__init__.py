@@ -291,6 +291,10 @@ class SqliteRepository:
                 turns.promote(self._db, now)
             self.ring()
 
+    def clamp_retries(self, *, now: datetime) -> None:
+        with self._db.writing():
+            turns.clamp_retries(self._db, now)
+
     def remaining(self, pool: PoolRow) -> Mapping[State, int]:
         return pools.remaining(self._db, pool)
 

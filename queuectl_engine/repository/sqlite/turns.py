@@ -131,6 +131,11 @@ _NEXT_DUE: Final = """
     SELECT run_at_ms FROM job INDEXED BY job_due
      WHERE state IN ('scheduled', 'failed') ORDER BY run_at_ms, id LIMIT 1
 """
+_CLAMP: Final = """
+    UPDATE job INDEXED BY job_due SET run_at_ms = :now + (run_at_ms - updated_ms), updated_ms = :now
+     WHERE state IN ('scheduled', 'failed') AND state = 'failed' AND updated_ms > :now
+       AND run_at_ms > :now
+"""
 PROMOTE: Final = """
     UPDATE job SET state = 'ready', updated_ms = :now WHERE id IN (
       SELECT id FROM job INDEXED BY job_due
@@ -208,6 +213,11 @@ def anything_due(db: Connection, now: datetime) -> bool:
     """Whether `promote` would find a job."""
     due = db.value(_NEXT_DUE)
     return due is not None and due <= ms(now)
+
+
+def clamp_retries(db: Connection, now: datetime) -> None:
+    """Jobs that failed in what is now the future: what was planned then counts from now."""
+    db.run(_CLAMP, {"now": ms(now)})
 
 
 def next_due(db: Connection) -> datetime | None:
