@@ -1,0 +1,210 @@
+"""The shapes of `--json`, one function a thing, and how they are printed.
+
+Names are snake_case, moments UTC ISO 8601, durations seconds; lists are there even when empty.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from queuectl_engine.cli.terminal import iso, on_terminal
+from queuectl_engine.job import (
+    STORED_AS,
+    Attempt,
+    Chunk,
+    Context,
+    Counts,
+    Event,
+    Job,
+    JobState,
+    PoolInfo,
+    QueueInfo,
+    Stream,
+    WorkerInfo,
+)
+from queuectl_engine.settings import Database
+
+Shape = dict[str, Any]
+
+
+def job(job: Job) -> Shape:
+    """A job without its history."""
+    return {
+        "id": job.id,
+        "key": job.key,
+        "command": job.command,
+        "argv": None if job.argv is None else list(job.argv),
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "max_retries": job.max_retries,
+        "runs": job.runs,
+        "priority": job.priority,
+        "queue": job.queue,
+        "run_at": iso(job.run_at),
+        "created_at": iso(job.created_at),
+        "updated_at": iso(job.updated_at),
+        "started_at": _iso(job.started_at),
+        "finished_at": _iso(job.finished_at),
+        "reason": job.reason,
+        "worker": job.worker,
+        "timeout": None if job.timeout is None else job.timeout.total_seconds(),
+        "allow_background": job.allow_background,
+        "cancel_asked": job.cancel_asked,
+        "parked": job.parked,
+    }
+
+
+def whole_job(
+    stored: Job,
+    attempts: Sequence[Attempt],
+    events: Sequence[Event],
+    output: Sequence[Chunk],
+    context: Context,
+) -> Shape:
+    """A job with all that is known of it. `output` is that of its last attempt.
+
+    Of the environment only the names that `--env` set: the values may be secrets.
+    """
+    return {
+        **job(stored),
+        "cwd": context.cwd,
+        "shell": context.shell,
+        "umask": f"{context.umask:04o}",
+        "user": context.user,
+        "env": sorted(context.env),
+        "attempt_history": [attempt(each) for each in attempts],
+        "events": [event(each) for each in events],
+        "output": texts(output),
+    }
+
+
+def attempt(attempt: Attempt) -> Shape:
+    """One run of a job."""
+    return {
+        "number": attempt.number,
+        "worker": attempt.worker,
+        "started_at": iso(attempt.started_at),
+        "ended_at": _iso(attempt.ended_at),
+        "result": attempt.result,
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "reason": attempt.reason,
+        "late": attempt.late,
+        "output_bytes": attempt.output_bytes,
+        "dropped_bytes": attempt.dropped_bytes,
+    }
+
+
+def event(event: Event) -> Shape:
+    """What a person did to a job."""
+    return {"at": iso(event.at), "kind": event.kind, "user": event.user, "detail": event.detail}
+
+
+def texts(chunks: Iterable[Chunk]) -> list[Shape]:
+    """Output in order of arrival, what one stream wrote in a row together.
+
+    Bytes are read as UTF-8; what is not becomes U+FFFD.
+    """
+    decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in Stream}
+    pieces = (piece for chunk in chunks for piece in chunk.pieces)
+    found = []
+    for stream, run in groupby(pieces, key=lambda piece: piece.stream):
+        text = decoders[stream].decode(b"".join(piece.data for piece in run))
+        found.append({"stream": stream_name(stream), "text": text})
+    for stream, decoder in decoders.items():
+        if rest := decoder.decode(b"", final=True):
+            found.append({"stream": stream_name(stream), "text": rest})
+    return found
+
+
+def stream_name(stream: Stream) -> str:
+    """`stdout` or `stderr`."""
+    return "stdout" if stream is Stream.OUT else "stderr"
+
+
+def queue(queue: QueueInfo) -> Shape:
+    """A queue with its counts."""
+    return {"name": queue.name, "paused": queue.paused, "counts": queue_counts(queue)}
+
+
+def queue_counts(queue: QueueInfo) -> dict[str, int]:
+    """The counts of one queue by outward state, zeros included."""
+    return {
+        outward.value: sum(queue.counts.get(state, 0) for state in STORED_AS[outward])
+        for outward in JobState
+    }
+
+
+def pool(pool: PoolInfo) -> Shape:
+    """A pool with its workers. `alive` is null where it cannot be known from here."""
+    return {
+        "name": pool.name,
+        "host": pool.host,
+        "pid": pool.pid,
+        "detached": pool.detached,
+        "alive": pool.alive,
+        "stopping": pool.stopping,
+        "wanted": pool.wanted,
+        "running": pool.running,
+        "queues": list(pool.queues),
+        "started_at": iso(pool.started_at),
+        "trouble": pool.trouble,
+        "log": pool.log,
+        "workers": [worker(each) for each in pool.workers],
+    }
+
+
+def worker(worker: WorkerInfo) -> Shape:
+    """One worker; `job` is what it runs."""
+    return {
+        "name": worker.name,
+        "pid": worker.pid,
+        "alive": worker.alive,
+        "started_at": iso(worker.started_at),
+        "job": worker.job,
+        "job_since": _iso(worker.job_since),
+    }
+
+
+def status(
+    database: Database, counts: Counts, queues: Sequence[QueueInfo], pools: Sequence[PoolInfo]
+) -> Shape:
+    """Everything at a glance; `counts` goes from outward state to number."""
+    return {
+        "db": database.location,
+        "counts": {state.value: number for state, number in counts.outward().items()},
+        "queues": [queue(each) for each in queues],
+        "pools": [pool(each) for each in pools],
+    }
+
+
+def print_json(value: object) -> None:
+    """Print one value: indented ASCII on a terminal, where it cannot do harm, else one line."""
+    person = on_terminal()
+    json.dump(value, sys.stdout, indent=2 if person else None, ensure_ascii=person)
+    sys.stdout.write("\n")
+
+
+def print_json_line(value: object) -> None:
+    """Print one value on one line, as an element of a stream."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=on_terminal()) + "\n")
+
+
+def print_json_array(values: Iterable[object]) -> None:
+    """Print an array of any length, an element a line, holding one element at a time."""
+    person = on_terminal()
+    before = "[\n"
+    for value in values:
+        sys.stdout.write(before + json.dumps(value, ensure_ascii=person))
+        before = ",\n"
+    sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(moment)

@@ -1,0 +1,149 @@
+"""Many jobs from one stream: read line by line, stored in chunks, stopped at the first bad line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final, TypeVar
+
+from queuectl_engine.cli.as_json import print_json
+from queuectl_engine.cli.terminal import counted, say
+from queuectl_engine.engine import CHUNK, Engine
+from queuectl_engine.errors import BadInput, KeyTaken, QueuectlError
+from queuectl_engine.job import Added, NewJob
+
+LONGEST_LINE: Final = 1024 * 1024  # bytes
+_Error = TypeVar("_Error", bound=QueuectlError)
+Numbered = tuple[int, NewJob]  # the line that a job came from, counted from 1
+
+
+@dataclass
+class Ranges:
+    """Ids that grow, as first and last of each unbroken row."""
+
+    rows: list[list[int]] = field(default_factory=list)
+
+    def take(self, job_id: int) -> None:
+        """Add one id."""
+        if self.rows and self.rows[-1][1] + 1 == job_id:
+            self.rows[-1][1] = job_id
+        else:
+            self.rows.append([job_id, job_id])
+
+    def __str__(self) -> str:
+        return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in self.rows)
+
+
+@dataclass
+class Report:
+    """What has been stored so far. With `ids_as_we_go` each id is printed once it is stored."""
+
+    ids_as_we_go: bool = False
+    created: int = 0
+    existing: int = 0
+    new_ids: Ranges = field(default_factory=Ranges)
+    old_ids: Ranges = field(default_factory=Ranges)
+    through: int = 0  # the last line of which everything is stored
+
+    def take(self, added: Sequence[Added], last_line: int) -> None:
+        """Count a stored chunk."""
+        for each in added:
+            (self.new_ids if each.created else self.old_ids).take(each.id)
+            self.created += each.created
+            self.existing += not each.created
+        self.through = last_line
+        if self.ids_as_we_go:
+            self._print_ids(added)
+
+    def _print_ids(self, added: Sequence[Added]) -> None:
+        try:
+            sys.stdout.writelines(f"{each.id}\n" for each in added)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read the ids has gone; the jobs are wanted all the same
+            self.ids_as_we_go = False
+
+    def print(self, *, as_json: bool) -> None:
+        """Say how many jobs there are now, and which."""
+        if as_json:
+            ids = {"ids": self.new_ids.rows, "existing_ids": self.old_ids.rows}
+            print_json({"created": self.created, "existing": self.existing, **ids})
+        elif not self.ids_as_we_go:
+            say(f"{counted(self.created, 'job')} enqueued{_named(self.new_ids)}")
+            if self.existing:
+                say(f"{counted(self.existing, 'job')} existed{_named(self.old_ids)}")
+
+
+def add_lines(
+    engine: Engine, stream: BinaryIO, job_of: Callable[[str], NewJob], report: Report
+) -> None:
+    """Store a job for each line that is not empty; the stream may be longer than memory.
+
+    At a line that cannot be added, those before it are stored and the error names the line.
+    """
+    chunk: list[Numbered] = []
+    try:
+        for number, line in _lines(stream):
+            try:
+                chunk.append((number, job_of(line)))
+            except BadInput as error:
+                _store(engine, chunk, report)
+                raise _stopped(error, report, f"line {number}: ") from error
+            if len(chunk) == CHUNK:
+                _store(engine, chunk, report)
+                chunk = []
+    except _BadLine as error:
+        _store(engine, chunk, report)
+        raise _stopped(BadInput(str(error)), report, f"line {error.number}: ") from error
+    _store(engine, chunk, report)
+
+
+class _BadLine(Exception):
+    """A line that cannot even be read."""
+
+    def __init__(self, number: int, why: str) -> None:
+        super().__init__(why)
+        self.number = number
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    number = 0
+    while raw := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(raw) > LONGEST_LINE:
+            raise _BadLine(number, f"it is longer than {LONGEST_LINE} bytes")
+        try:
+            line = raw.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise _BadLine(number, "it is not valid UTF-8") from None
+        if line.strip():
+            yield number, line
+
+
+def _store(engine: Engine, chunk: Sequence[Numbered], report: Report) -> None:
+    if not chunk:
+        return
+    last_line = chunk[-1][0]
+    try:
+        report.take(engine.add_many(job for _, job in chunk), last_line)
+    except KeyTaken as error:
+        # Nothing of the chunk is stored. Halve it until the line that has the key stands alone:
+        # then all before it is stored, in a few transactions.
+        if len(chunk) == 1:
+            raise _stopped(error, report, f"line {last_line}: ") from error
+        middle = len(chunk) // 2
+        _store(engine, chunk[:middle], report)
+        _store(engine, chunk[middle:], report)
+    except QueuectlError as error:
+        raise _stopped(error, report) from error
+
+
+def _stopped(error: _Error, report: Report, where: str = "") -> _Error:
+    done = "nothing was added"
+    if report.through:
+        done = f"lines 1 to {report.through} were added, what follows was not"
+    return type(error)(f"{where}{error}; {done}")
+
+
+def _named(ids: Ranges) -> str:
+    return f" with IDs: {ids}" if ids.rows else ""

@@ -1,0 +1,99 @@
+"""How our commands differ from click's: loaded when called, and with drawn help on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final
+
+import click
+
+from queuectl_engine.cli.terminal import on_terminal
+from queuectl_engine.errors import BadInput
+from queuectl_engine.safe_text import safe_text
+
+CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+
+# Every command, in the order of the help: title of its group, name, module and function.
+COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Jobs": {
+        "add": "add:add",
+        "list": "listing:list_jobs",
+        "show": "showing:show",
+        "logs": "logs:logs",
+        "wait": "waiting:wait",
+        "requeue": "acting:requeue",
+        "cancel": "acting:cancel",
+        "delete": "acting:delete",
+    },
+    "Queues": {
+        "status": "status:status",
+        "queues": "queues:queues",
+        "pause": "queues:pause",
+        "resume": "queues:resume",
+    },
+    "Workers": {
+        "worker": "worker:worker",
+        "pools": "pools:pools",
+        "scale": "pools:scale",
+        "stop": "pools:stop",
+    },
+    "Setup": {
+        "initdb": "initdb:initdb",
+        "completion": "completion:completion",
+    },
+}
+_WHERE: Final = {name: where for group in COMMANDS.values() for name, where in group.items()}
+
+
+class Command(click.Command):
+    """A command whose help is drawn on a terminal and plain text elsewhere."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The whole help page, drawn when a person reads it."""
+        if not on_terminal():
+            return super().get_help(ctx)
+        from queuectl_engine.cli.drawn_help import drawn_help
+
+        return drawn_help(self, ctx)
+
+
+class LazyGroup(Command, click.Group):
+    """The root group: a command's module is imported when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the help."""
+        return list(_WHERE)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command, or None for a name that we do not have."""
+        if cmd_name not in _WHERE:
+            return None
+        module, function = _WHERE[cmd_name].split(":")
+        command = getattr(import_module(f"queuectl_engine.cli.{module}"), function)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called. Raises BadInput that names the closest one we have."""
+        name = args[0]
+        if name not in _WHERE and not ctx.resilient_parsing and not name.startswith("-"):
+            close = get_close_matches(name, _WHERE, n=1)
+            guess = f"did you mean '{close[0]}'? " if close else ""
+            raise BadInput(
+                f"no command '{safe_text(name)}'; {guess}'{ctx.command_path} --help' shows them all"
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section a group, instead of click's single list."""
+        limit = formatter.width - 6 - max(map(len, _WHERE))
+        for title, names in COMMANDS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name, cmd.get_short_help_str(limit)) for name, cmd in commands if cmd]
+                )

@@ -1,0 +1,152 @@
+"""One line of a file as a job: a plain line for the shell, or a JSON object with its own policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NoReturn, cast
+
+from queuectl_engine.engine import Engine
+from queuectl_engine.errors import BadInput
+from queuectl_engine.job import Context, NewJob
+from queuectl_engine.new_job import Policy, Surroundings
+from queuectl_engine.safe_text import safe_text
+from queuectl_engine.times import parse_duration, parse_moment
+
+_AROUND: Final[tuple[str, ...]] = ("cwd", "env", "shell")
+
+
+class LineReader:
+    """The line is the command."""
+
+    def __init__(self, engine: Engine, policy: Policy, around: Surroundings) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._context = engine.context(**around)
+
+    def job(self, line: str) -> NewJob:
+        """A job that runs the line under the shell. Raises BadInput."""
+        return self._engine.new_job(line, self._context, **self._policy)
+
+
+class ObjectReader:
+    """The line is a JSON object: `command` or `argv`, and any option of `add` by its name."""
+
+    def __init__(self, engine: Engine, policy: Policy, around: Surroundings) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._around = around
+        self._contexts: dict[str, Context] = {}
+
+    def job(self, line: str) -> NewJob:
+        """The job that the object describes. Raises BadInput for what it cannot mean."""
+        fields = _checked(_object(line))
+        if ("command" in fields) == ("argv" in fields):
+            raise BadInput("give either 'command' or 'argv'")
+        command = fields.pop("command" if "command" in fields else "argv")
+        around = {name: fields.pop(name) for name in _AROUND if name in fields}
+        policy = cast(Policy, {**self._policy, **fields})
+        return self._engine.new_job(command, self._context(around), **policy)
+
+    def _context(self, around: Mapping[str, Any]) -> Context:
+        # Jobs that say the same share one context, which is captured and stored once.
+        wanted = cast(Surroundings, {**self._around, **around})
+        name = json.dumps(wanted, sort_keys=True)
+        if name not in self._contexts:
+            self._contexts[name] = self._engine.context(**wanted)
+        return self._contexts[name]
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise BadInput(f"not JSON: {reason}") from error
+    if not isinstance(value, dict):
+        raise BadInput('not an object; try {"command": "echo hello"}')
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {}
+    for name, value in given.items():
+        known = name.replace("-", "_")  # the options are spelled so
+        if known not in _FIELDS:
+            raise BadInput(f"unknown key '{safe_text(name)}'; known are {', '.join(_FIELDS)}")
+        if known in fields:
+            raise BadInput(f"'{known}' is given twice")
+        try:
+            fields[known] = _FIELDS[known](value)
+        except TypeError as error:
+            raise BadInput(f"'{known}' must be {error}") from error
+    return fields
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("a string")
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError("a whole number")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise TypeError("true or false")
+
+
+def _argv(value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+        return tuple(value)
+    raise TypeError("a list of strings")
+
+
+def _env(value: object) -> dict[str, str]:
+    if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        return value
+    raise TypeError("an object of strings")
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    return parse_moment(_text(value), now=datetime.now().astimezone())
+
+
+def _duration(value: object) -> timedelta | float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str):
+        return parse_duration(value)
+    raise TypeError("seconds or a duration like '10m'")
+
+
+_FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "command": _text,
+    "argv": _argv,
+    "queue": _text,
+    "priority": _whole,
+    "max_retries": _whole,
+    "run_at": _moment,
+    "timeout": _duration,
+    "key": _optional_text,
+    "cwd": _optional_text,
+    "env": _env,
+    "shell": _optional_text,
+    "allow_background": _flag,
+}

@@ -1,0 +1,50 @@
+"""Options and kinds of values that several commands share."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import click
+
+from queuectl_engine.cli.session import Session
+from queuectl_engine.errors import BadInput
+from queuectl_engine.job import JobState
+from queuectl_engine.times import parse_duration, parse_moment
+
+STATES: Final = click.Choice([state.value for state in JobState])
+
+
+def moment(text: str) -> datetime:
+    """A time as people type it, local where it names no zone. Raises BadInput."""
+    return parse_moment(text, now=datetime.now().astimezone())
+
+
+def duration(text: str) -> timedelta:
+    """A length of time as people type it; plain numbers are seconds. Raises BadInput."""
+    return parse_duration(text)
+
+
+def _remember_db(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    session = ctx.ensure_object(Session)
+    if value == "":
+        raise BadInput("--db is empty; give a path, or leave it out for the default")
+    if value is not None:
+        session.flag = value
+
+
+# Accepted before and after the name of the command; the last one counts.
+db_option: Final = click.option(
+    "--db",
+    metavar="PATH",
+    callback=_remember_db,
+    expose_value=False,
+    help="Database to use, instead of $QUEUECTL_DB or ./queue.db.",
+)
+json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+quiet_option: Final = click.option("-q", "--quiet", is_flag=True, help="Print only ids.")
+job_argument: Final = click.argument("job", metavar="ID")
+jobs_argument: Final = click.argument("jobs", metavar="ID...", nargs=-1)
+pool_option: Final = click.option(
+    "--pool", metavar="NAME", help="Which pool, when more than one runs."
+)

@@ -1,0 +1,27 @@
+"""What every command of one call shares: the database that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from queuectl_engine.cli.terminal import note
+from queuectl_engine.engine import Engine, open_engine
+from queuectl_engine.settings import Database, choose_database
+
+
+@dataclass
+class Session:
+    """One call of the program. `flag` is the value of the last `--db`."""
+
+    flag: str | None = None
+
+    def database(self, *, quiet: bool = False) -> Database:
+        """The chosen database; a person is told which, when nothing on the line says it."""
+        chosen = choose_database(self.flag)
+        if not (quiet or self.flag or chosen.why == "in this directory"):
+            note(f"database {chosen.location} ({chosen.why})")
+        return chosen
+
+    def open(self, *, quiet: bool = False) -> Engine:
+        """Open the chosen database; the caller closes it. Raises what `open_engine` raises."""
+        return open_engine(self.database(quiet=quiet))

@@ -1,0 +1,111 @@
+"""`queuectl show`: everything about one job."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+import click
+
+from queuectl_engine.cli import as_json as shapes
+from queuectl_engine.cli.command import CONTEXT, Command
+from queuectl_engine.cli.options import db_option, job_argument, json_option
+from queuectl_engine.cli.output import printer
+from queuectl_engine.cli.session import Session
+from queuectl_engine.cli.terminal import note, on_terminal, say, when
+from queuectl_engine.engine import Engine
+from queuectl_engine.job import Attempt, Context, Event, Job
+
+ON_TERMINAL: Final = 64 * 1024  # bytes of output, at the end
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@job_argument
+@json_option
+@db_option
+@click.pass_obj
+def show(session: Session, job: str, as_json: bool) -> None:
+    """Show a job: details, history and the output of its last run.
+
+    ID is an id or a key. With --json, "output" is a list of {stream, text} in order of arrival.
+    """
+    with session.open() as engine:
+        found = engine.get(job)
+        attempts = engine.attempts(found.id)
+        events = engine.events(found.id)
+        context = engine.context_of(found)
+        if as_json:
+            output = engine.output(found.id, found.runs)
+            shapes.print_json(shapes.whole_job(found, attempts, events, output, context))
+            return
+        for name, value in _details(found, context):
+            _field(name, value)
+        _history(attempts, events)
+        if attempts:
+            _last_output(engine, found, attempts[-1])
+
+
+def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
+    yield "job", str(job.id)
+    yield from [("key", job.key)] if job.key else []
+    yield "state", job.state.value
+    yield "command", job.command
+    yield "shell", "none: program and arguments" if job.argv else context.shell
+    yield "directory", context.cwd
+    yield from [("environment", " ".join(sorted(context.env)))] if context.env else []
+    yield "queue", job.queue
+    yield "priority", str(job.priority)
+    yield "runs", f"{job.attempts} of {job.max_retries + 1}"
+    yield from [("timeout", f"{job.timeout.total_seconds():g} s")] if job.timeout else []
+    yield "due", when(job.run_at)
+    yield "created", when(job.created_at)
+    yield from [("started", when(job.started_at))] if job.started_at else []
+    yield from [("finished", when(job.finished_at))] if job.finished_at else []
+    yield from [("worker", job.worker)] if job.worker else []
+    yield from [("reason", job.reason)] if job.reason else []
+    yield from [("stuck", job.parked)] if job.parked else []
+    yield from [("cancel", "asked for; it is being ended")] if job.cancel_asked else []
+
+
+def _field(name: str, value: str) -> None:
+    say(f"{name:<12}{value}")
+
+
+def _history(attempts: list[Attempt], events: list[Event]) -> None:
+    for attempt in attempts:
+        _field(f"attempt {attempt.number}", _sentence(attempt))
+    for event in events:
+        detail = f": {event.detail}" if event.detail else ""
+        _field(event.kind, f"{when(event.at)} by {event.user}{detail}")
+
+
+def _sentence(attempt: Attempt) -> str:
+    parts = [when(attempt.started_at)]
+    if attempt.ran is None:
+        parts.append("running")
+    else:
+        parts.append(f"{attempt.result or 'ended'} after {attempt.ran.total_seconds():.1f} s")
+    if attempt.reason:
+        parts.append(attempt.reason)
+    if attempt.late:
+        parts.append(f"reported too late: {attempt.late}")
+    return ", ".join(parts)
+
+
+def _last_output(engine: Engine, job: Job, attempt: Attempt) -> None:
+    limit = ON_TERMINAL if on_terminal() else 0
+    chunks = engine.output(job.id, attempt.number, limit=limit)
+    size = sum(chunk.size for chunk in chunks)
+    if not size:
+        return
+    say(f"output of attempt {attempt.number}:")
+    sys.stdout.flush()
+    out = printer()
+    for chunk in chunks:
+        out.write(chunk.pieces)
+    out.end()
+    if size < attempt.output_bytes:
+        kept = attempt.output_bytes - attempt.dropped_bytes
+        more = f"; 'queuectl logs {job.id}' shows {kept}" if size < kept else ""
+        note(f"{size} of {attempt.output_bytes} bytes are shown{more}")

@@ -1,0 +1,156 @@
+"""`queuectl worker`: run a pool here, or start one in the background."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+import click
+
+from queuectl_engine.cli.as_json import pool as pool_shape
+from queuectl_engine.cli.as_json import print_json
+from queuectl_engine.cli.command import CONTEXT, Command
+from queuectl_engine.cli.options import db_option, duration, json_option
+from queuectl_engine.cli.session import Session
+from queuectl_engine.cli.terminal import counted, say
+from queuectl_engine.errors import BadInput, PoolRefused
+from queuectl_engine.lifecycle import Backoff
+from queuectl_engine.new_job import check_queue
+from queuectl_engine.pool.options import DEFAULT_GRACE, DEFAULT_OUTPUT_LIMIT, PoolOptions
+from queuectl_engine.safe_text import safe_text
+
+_DETACHED_NAME: Final = "default"
+_POOL_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it names files, too
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@click.option(
+    "-n",
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many jobs to run at once.",
+)
+@click.option(
+    "--queue", "queues", metavar="NAME", multiple=True, help="Serve only this queue; repeatable."
+)
+@click.option(
+    "--backoff-base",
+    type=click.FloatRange(min=1),
+    default=2.0,
+    show_default=True,
+    metavar="B",
+    help="Wait B ** attempts seconds before a retry.",
+)
+@click.option(
+    "--backoff-cap",
+    type=duration,
+    metavar="DURATION",
+    default="1h",
+    show_default=True,
+    help="Longest wait before a retry.",
+)
+@click.option("--drain", is_flag=True, help="Stop when nothing is ready, failed or running.")
+@click.option("--detach", is_flag=True, help="Run in the background and return.")
+@click.option("--name", metavar="NAME", help="Name of the pool.  [default: 'default' or fg-PID]")
+@click.option(
+    "--grace",
+    type=duration,
+    metavar="DURATION",
+    default=f"{DEFAULT_GRACE:g}s",
+    show_default=True,
+    help="Patience between SIGTERM and SIGKILL when a job must end.",
+)
+@click.option(
+    "--stop-timeout",
+    type=duration,
+    metavar="DURATION",
+    help="End running jobs so long after a stop was asked for.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line for people, or a JSON object, for each event.",
+)
+@click.option(
+    "--output-limit",
+    type=click.IntRange(min=1),
+    default=DEFAULT_OUTPUT_LIMIT,
+    show_default=True,
+    metavar="BYTES",
+    help="Keep so much of the start and of the end of a run's output.",
+)
+@json_option
+@db_option
+@click.pass_obj
+def worker(
+    session: Session,
+    workers: int,
+    queues: tuple[str, ...],
+    backoff_base: float,
+    backoff_cap: timedelta,
+    drain: bool,
+    detach: bool,
+    name: str | None,
+    grace: timedelta,
+    stop_timeout: timedelta | None,
+    log_format: str,
+    output_limit: int,
+    as_json: bool,
+) -> None:
+    """Run a pool of workers here, or in the background.
+
+    Ctrl+C lets the running jobs finish; a second one ends them and gives them back to the queue.
+    """
+    for queue in queues:
+        check_queue(queue)
+    if name is not None and not _POOL_NAME.fullmatch(name):
+        raise BadInput(
+            f"pool name '{safe_text(name[:40])}' must be 1 to 64 letters, digits, '.', '-' or '_'"
+        )
+    Backoff(backoff_base, backoff_cap)  # refuses what it cannot compute with
+    if as_json and not detach:
+        raise BadInput("--json goes with --detach; the log of a pool is --log-format json")
+    with session.open() as engine:  # whether it can be used, before anything starts
+        options = PoolOptions(
+            db=engine.database.location,
+            workers=workers,
+            name=name or (_DETACHED_NAME if detach else None),
+            queues=queues,
+            backoff_base=backoff_base,
+            backoff_cap=backoff_cap.total_seconds(),
+            grace=grace.total_seconds(),
+            stop_timeout=None if stop_timeout is None else stop_timeout.total_seconds(),
+            drain=drain,
+            detached=detach,
+            log_format=log_format,
+            output_limit=output_limit,
+        )
+    if detach:
+        _detach(session, options, as_json)
+        return
+    from queuectl_engine.pool.background import exec_foreground
+
+    exec_foreground(options)
+
+
+def _detach(session: Session, options: PoolOptions, as_json: bool) -> None:
+    from queuectl_engine.pool.background import start_detached
+
+    started = start_detached(options)
+    with session.open(quiet=True) as engine:
+        pool = engine.find_pool(options.name)
+    if not started:
+        raise PoolRefused(
+            f"pool {pool.name} runs already (pid {pool.pid}); 'queuectl scale' changes its size"
+        )
+    if as_json:
+        print_json(pool_shape(pool))
+    else:
+        wanted = counted(pool.wanted, "worker")
+        say(f"Pool {pool.name} runs with {wanted}: pid {pool.pid}, log {pool.log}")
