@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack
 
+from queuectl_engine.advice import advice
 from queuectl_engine.errors import BadInput, NoSuchJob
 from queuectl_engine.job import (
     STORED_AS,
@@ -26,6 +27,7 @@ from queuectl_engine.job import (
     PoolInfo,
     QueueInfo,
     State,
+    Stream,
     View,
 )
 from queuectl_engine.lifecycle import FINAL
@@ -33,6 +35,7 @@ from queuectl_engine.new_job import (
     Policy,
     Surroundings,
     capture_context,
+    check_moment,
     check_queue,
     new_job,
     user_name,
@@ -209,6 +212,12 @@ class Engine:
         """The directory, environment and shell that the job was added with."""
         return self._repository.context(job.context_id)
 
+    def advice(self, job: Job, attempt: Attempt) -> str | None:
+        """What to try after an attempt that failed in a well-known way; None when we know none."""
+        chunks = self._repository.output(job.id, attempt.number, limit=_ADVICE_BYTES)
+        pieces = [p.data for chunk in chunks for p in chunk.pieces if p.stream is Stream.ERR]
+        return advice(job, attempt, b"".join(pieces)[-_ADVICE_BYTES:].decode("utf-8", "replace"))
+
     def counts(self) -> Counts:
         """Exact numbers of jobs by state; costs the same at any size."""
         return self._repository.counts()
@@ -232,10 +241,11 @@ class Engine:
         while not all(job.stored in FINAL for job in jobs):
             if deadline is not None and time.monotonic() >= deadline:
                 break
-            if self.changed():
-                jobs = self.get_all([job.id for job in jobs])
-            else:
-                time.sleep(_POLL)
+            # Not `changed`: it is silent about other threads of this engine, and tells only one.
+            time.sleep(_POLL)
+            found = self.get_all([job.id for job in jobs if job.stored not in FINAL])
+            newer = {job.id: job for job in found}
+            jobs = [newer.get(job.id, job) for job in jobs]
         return jobs
 
     # -- acting
@@ -245,7 +255,9 @@ class Engine:
 
         Raises NoSuchJob, or WrongState for one that is pending or processing.
         """
-        ids = self._ids(ids_or_keys)
+        if run_at is not None:
+            check_moment(run_at)
+        ids = self._distinct(ids_or_keys)
         self._repository.requeue(ids, user=user_name(), now=_now(), run_at=run_at)
 
     def requeue_dead(
@@ -275,14 +287,14 @@ class Engine:
         Returns the ids of those that still run: their worker ends them. Raises NoSuchJob, or
         WrongState for one that has ended.
         """
-        return self._repository.cancel(self._ids(ids_or_keys), user=user_name(), now=_now())
+        return self._repository.cancel(self._distinct(ids_or_keys), user=user_name(), now=_now())
 
     def delete(self, *ids_or_keys: int | str) -> None:
         """Hide jobs at once and purge them after a minute; all of them or none.
 
         Raises NoSuchJob, or WrongState for one that runs.
         """
-        self._repository.delete(self._ids(ids_or_keys), user=user_name(), now=_now())
+        self._repository.delete(self._distinct(ids_or_keys), user=user_name(), now=_now())
 
     def pause(self, *queues: str) -> list[str]:
         """Start nothing more from these queues, or from all, later ones too. Returns the names."""
@@ -352,10 +364,13 @@ class Engine:
         page = self._repository.page(view, limit=_PAGE, queue=queue, states=states)
         yield from page.jobs
         while len(page.jobs) == _PAGE:
-            page = self._repository.page(
-                view, limit=_PAGE, at=page.keys[-1], queue=queue, states=states
-            )
-            yield from page.jobs[1:]  # `at` is inclusive
+            last = page.keys[-1]
+            page = self._repository.page(view, limit=_PAGE, at=last, queue=queue, states=states)
+            # `at` is inclusive, but its job may have gone meanwhile.
+            yield from page.jobs[int(page.keys[:1] == (last,)) :]
+
+    def _distinct(self, names: Iterable[int | str]) -> list[int]:
+        return list(dict.fromkeys(self._ids(names)))
 
     def _ids(self, names: Iterable[int | str]) -> list[int]:
         wanted = list(names)
@@ -382,6 +397,7 @@ class Engine:
 
 
 _PAGE: Final = 1_000
+_ADVICE_BYTES: Final = 4_096
 
 
 def _view_of(state: JobState | None) -> tuple[View, tuple[State, ...] | None]:

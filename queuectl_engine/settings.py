@@ -110,7 +110,10 @@ def _absolute(location: str, here: Path | None) -> str:
     if is_url(location):
         return location
     # os.path, not pathlib: an unknown "~name" is a file name then, no error.
-    return os.path.abspath(os.path.join(here or "", os.path.expanduser(location)))
+    try:
+        return os.path.abspath(os.path.join(here or "", os.path.expanduser(location)))
+    except FileNotFoundError:
+        raise BadInput("this directory was deleted; go to another one") from None
 
 
 def _xdg(env: Mapping[str, str], variable: str, fallback: str) -> Path:

@@ -70,8 +70,14 @@ def cancel(session: Session, jobs: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             _report(engine, ids, "cancelled", as_json)
             return
+        owned = {w.job for pool in engine.pools() for w in pool.workers if w.alive}
         for job_id in ids:
-            say(f"Job {job_id} {'is being ended' if job_id in running else 'cancelled'}")
+            if job_id not in running:
+                say(f"Job {job_id} cancelled")
+            elif job_id in owned:
+                say(f"Job {job_id} is being ended")
+            else:
+                say(f"Job {job_id} was left by a pool that died; the next pool will end it")
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

@@ -43,6 +43,7 @@ def show(session: Session, job: str, as_json: bool) -> None:
             _field(name, value)
         _history(attempts, events)
         if attempts:
+            _advise(engine, found, attempts[-1])
             _last_output(engine, found, attempts[-1])
 
 
@@ -91,6 +92,11 @@ def _sentence(attempt: Attempt) -> str:
     if attempt.late:
         parts.append(f"reported too late: {attempt.late}")
     return ", ".join(parts)
+
+
+def _advise(engine: Engine, job: Job, attempt: Attempt) -> None:
+    if told := engine.advice(job, attempt):
+        _field("try", told)
 
 
 def _last_output(engine: Engine, job: Job, attempt: Attempt) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Final
 
@@ -13,15 +12,13 @@ from queuectl_engine.cli.as_json import print_json
 from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.options import db_option, duration, json_option
 from queuectl_engine.cli.session import Session
-from queuectl_engine.cli.terminal import counted, say
+from queuectl_engine.cli.terminal import counted, note, say
 from queuectl_engine.errors import BadInput, PoolRefused
 from queuectl_engine.lifecycle import Backoff
 from queuectl_engine.new_job import check_queue
 from queuectl_engine.pool.options import DEFAULT_GRACE, DEFAULT_OUTPUT_LIMIT, PoolOptions
-from queuectl_engine.safe_text import safe_text
 
 _DETACHED_NAME: Final = "default"
-_POOL_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it names files, too
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -109,10 +106,6 @@ def worker(
     """
     for queue in queues:
         check_queue(queue)
-    if name is not None and not _POOL_NAME.fullmatch(name):
-        raise BadInput(
-            f"pool name '{safe_text(name[:40])}' must be 1 to 64 letters, digits, '.', '-' or '_'"
-        )
     Backoff(backoff_base, backoff_cap)  # refuses what it cannot compute with
     if as_json and not detach:
         raise BadInput("--json goes with --detach; the log of a pool is --log-format json")
@@ -141,6 +134,7 @@ def worker(
 
 def _detach(session: Session, options: PoolOptions, as_json: bool) -> None:
     from queuectl_engine.pool.background import start_detached
+    from queuectl_engine.pool.systemd import logout_warning
 
     started = start_detached(options)
     with session.open(quiet=True) as engine:
@@ -154,3 +148,5 @@ def _detach(session: Session, options: PoolOptions, as_json: bool) -> None:
     else:
         wanted = counted(pool.wanted, "worker")
         say(f"Pool {pool.name} runs with {wanted}: pid {pool.pid}, log {pool.log}")
+    if warning := logout_warning():
+        note(warning)

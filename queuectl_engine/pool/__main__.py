@@ -17,6 +17,7 @@ from queuectl_engine.pool.supervisor import NameTaken, Supervisor
 from queuectl_engine.pool.systemd import Notifier
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import PoolRow
+from queuectl_engine.safe_text import safe_text
 
 
 def main(arguments: list[str]) -> int:
@@ -36,11 +37,11 @@ def main(arguments: list[str]) -> int:
     try:
         repository = open_repository(options.db)
         supervisor = Supervisor(repository, options, ready)
-    except QueuectlError as error:
+    except (QueuectlError, OSError) as error:
         _tell(told, error=str(error), taken=isinstance(error, NameTaken))
         if told is None:
-            sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
+            sys.stderr.write(f"error: {safe_text(str(error))}\n")
+        return error.exit_code if isinstance(error, QueuectlError) else ExitCode.FAILED
     supervisor.run(stopping=lambda: notify("STOPPING=1"))
     repository.close()
     return ExitCode.INTERRUPTED if supervisor.interrupted else ExitCode.OK

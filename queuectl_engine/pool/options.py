@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
+from queuectl_engine.errors import BadInput
+from queuectl_engine.safe_text import safe_text
+
 DEFAULT_GRACE: Final = 10.0
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 DEFAULT_OUTPUT_LIMIT: Final = 1024 * 1024
 
 
@@ -29,6 +34,14 @@ class PoolOptions:
     detached: bool = False
     log_format: str = "text"
     output_limit: int = DEFAULT_OUTPUT_LIMIT
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for a name that could not name files."""
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise BadInput(
+                f"pool name '{safe_text(self.name[:40])}' must be 1 to 64 letters, digits, "
+                "'.', '-' or '_'"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for the command line of the supervisor."""

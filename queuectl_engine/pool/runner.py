@@ -50,6 +50,10 @@ class NotRun(Exception):
         self.told = told
 
 
+class _NoProgram(FileNotFoundError):
+    """No file of that name; execve(2) says the same when a script's interpreter is missing."""
+
+
 class Run:
     """A running command.
 
@@ -263,7 +267,7 @@ def _program(name: str, path: str) -> str:
         return found
     if os.sep in name and os.path.exists(name):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    raise _NoProgram(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _not_run(error: OSError, program: str, cwd: str) -> NotRun:
@@ -273,8 +277,7 @@ def _not_run(error: OSError, program: str, cwd: str) -> NotRun:
         return NotRun(Exited(_CANNOT_EXECUTE), f"cannot enter {safe_text(cwd)}: {error.strerror}")
     if error.errno != errno.ENOENT:
         return NotRun(Exited(_CANNOT_EXECUTE), f"cannot run {safe_text(program)}: {error.strerror}")
-    # execve(2) also says ENOENT of a script that is there, when its interpreter is not.
-    what = "not found" if error.filename == program else "its interpreter was not found"
+    what = "not found" if isinstance(error, _NoProgram) else "its interpreter was not found"
     return NotRun(Exited(_NOT_FOUND), f"cannot run {safe_text(program)}: {what}")
 
 

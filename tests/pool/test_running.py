@@ -90,16 +90,27 @@ def test_a_job_has_default_signals_no_input_no_descriptors_and_its_own_session(
     ("command", "code", "told"),
     [
         (["no-such-program"], 127, "cannot run no-such-program: not found"),
-        (["/etc/passwd"], 127, "cannot run /etc/passwd"),
+        (["/etc/passwd"], 126, "cannot run /etc/passwd: Permission denied"),
+        (["{here}/script"], 127, "script: its interpreter was not found"),
     ],
 )
 def test_a_program_that_is_none_is_told_in_plain_words(
-    engine: Engine, start_pool: StartPool, command: list[str], code: int, told: str
+    engine: Engine,
+    start_pool: StartPool,
+    tmp_path: Path,
+    command: list[str],
+    code: int,
+    told: str,
 ) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
     start_pool()
-    job = ended(engine, engine.add(command, max_retries=0))
+    argv = [word.format(here=tmp_path) for word in command]
+    job = ended(engine, engine.add(argv, max_retries=0))
     assert (job.state, job.reason) == (JobState.DEAD, f"exit {code}")
     assert told in printed(engine, job)
+    assert engine.advice(job, engine.attempts(job.id)[-1])
 
 
 def test_a_directory_that_is_gone_is_told_in_plain_words(
