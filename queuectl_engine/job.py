@@ -99,6 +99,7 @@ class NewJob:
     timeout: timedelta | None = None
     key: str | None = None
     allow_background: bool = False
+    log_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class Job:
     max_retries: int
     timeout: timedelta | None
     allow_background: bool
+    log_file: str | None
     run_at: datetime
     created_at: datetime
     updated_at: datetime

@@ -41,6 +41,7 @@ _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "timeout": (timedelta | float | int | None, "a number of seconds"),
     "key": (str | None, "text"),
     "allow_background": (bool, "true or false"),
+    "log_file": (str | None, "text"),
 }
 _QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
 
@@ -49,7 +50,8 @@ class Policy(TypedDict, total=False):
     """How a job is queued and run; every field has a default.
 
     `timeout` is in seconds or a timedelta, None for none. `key` is unique over all stored jobs.
-    `allow_background` spares what the command leaves running when it ends.
+    `allow_background` spares what the command leaves running when it ends. `log_file` gets all
+    that it prints, whatever the limit of what is stored; a relative path starts where the job runs.
     """
 
     queue: str
@@ -59,6 +61,7 @@ class Policy(TypedDict, total=False):
     timeout: timedelta | float | None
     key: str | None
     allow_background: bool
+    log_file: str | None
 
 
 class Surroundings(TypedDict, total=False):
@@ -79,7 +82,7 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
     line = command if isinstance(command, str) else shlex.join(command)
     _check_command(line, argv)
     _check_types(policy)
-    timeout = policy.get("timeout")
+    timeout, log_file = policy.get("timeout"), policy.get("log_file")
     job = NewJob(
         command=line,
         context=context,
@@ -91,6 +94,7 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
         timeout=None if timeout is None else _checked_timeout(timeout),
         key=policy.get("key"),
         allow_background=policy.get("allow_background", False),
+        log_file=None if log_file is None else _checked_path(log_file, context.cwd),
     )
     check_queue(job.queue)
     if not -_INT64 <= job.priority <= _INT64:
@@ -205,6 +209,12 @@ def _checked_timeout(timeout: timedelta | float) -> timedelta:
     if not timedelta(milliseconds=1) <= checked <= _LONGEST_WAIT:
         raise BadInput("a timeout must be from 1 ms to 100 years; leave it out for none")
     return checked
+
+
+def _checked_path(path: str, cwd: str) -> str:
+    if not path or "\0" in path or not _encodable(path):
+        raise BadInput(f"'{safe_text(path)}' cannot name a log file")
+    return os.path.normpath(os.path.join(cwd, os.path.expanduser(path)))
 
 
 def _check_command(line: str, argv: tuple[str, ...] | None) -> None:

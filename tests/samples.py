@@ -44,6 +44,7 @@ def stored(**changes: Any) -> Job:
         "max_retries": 3,
         "timeout": None,
         "allow_background": False,
+        "log_file": None,
         "run_at": NOON,
         "created_at": NOON,
         "updated_at": NOON,

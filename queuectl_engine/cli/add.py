@@ -105,6 +105,7 @@ def _read_env(
 )
 @click.option("--shell", metavar="PATH", help="Shell that runs LINE, instead of /bin/sh.")
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
+@click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
 @quiet_option
@@ -200,6 +201,7 @@ def _policy(
     timeout: timedelta | None,
     key: str | None,
     allow_background: bool,
+    log_file: str | None,
 ) -> Policy:
     return Policy(
         max_retries=max_retries,
@@ -209,6 +211,7 @@ def _policy(
         timeout=timeout,
         key=key,
         allow_background=allow_background,
+        log_file=log_file,
     )
 
 

@@ -55,6 +55,7 @@ def job(job: Job) -> Shape:
         "worker": job.worker,
         "timeout": None if job.timeout is None else job.timeout.total_seconds(),
         "allow_background": job.allow_background,
+        "log_file": job.log_file,
         "cancel_asked": job.cancel_asked,
         "parked": job.parked,
     }

@@ -149,4 +149,5 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "env": _env,
     "shell": _optional_text,
     "allow_background": _flag,
+    "log_file": _optional_text,
 }

@@ -12,9 +12,9 @@ from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.options import db_option, json_option, pool_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
-from queuectl_engine.cli.terminal import counted, note, say, when
+from queuectl_engine.cli.terminal import counted, note, on_terminal, say, when
 from queuectl_engine.errors import BadInput
-from queuectl_engine.job import PoolInfo
+from queuectl_engine.job import PoolInfo, WorkerInfo
 from queuectl_engine.safe_text import safe_text
 
 COLUMNS: Final = (
@@ -27,6 +27,13 @@ COLUMNS: Final = (
     Column("SINCE"),
     Column("QUEUES"),
     Column("TROUBLE", last=True),
+)
+WORKERS: Final = (
+    Column("POOL"),
+    Column("WORKER"),
+    Column("PID", right=True),
+    Column("SINCE"),
+    Column("DOES", last=True),
 )
 
 
@@ -42,6 +49,9 @@ def pools(session: Session, as_json: bool) -> None:
         shapes.print_json_array(shapes.pool(pool) for pool in found)
     elif found:
         print_pools(found)
+        if on_terminal():
+            say("")
+            print_workers(found)
     else:
         note("no pool runs; 'queuectl worker' starts one")
 
@@ -106,6 +116,11 @@ def print_pools(found: Sequence[PoolInfo]) -> None:
     print_table(COLUMNS, map(_row, found))
 
 
+def print_workers(found: Sequence[PoolInfo]) -> None:
+    """Print what each worker does as a table."""
+    print_table(WORKERS, (_worker(pool, worker) for pool in found for worker in pool.workers))
+
+
 def _row(pool: PoolInfo) -> tuple[str, ...]:
     return (
         pool.name,
@@ -118,6 +133,12 @@ def _row(pool: PoolInfo) -> tuple[str, ...]:
         ",".join(pool.queues) or "all",
         pool.trouble or "",
     )
+
+
+def _worker(pool: PoolInfo, worker: WorkerInfo) -> tuple[str, ...]:
+    does = f"job {worker.job} since {when(worker.job_since)}" if worker.job else "waits"
+    does = does if worker.alive else "dead; its jobs are taken over"
+    return (pool.name, worker.name, str(worker.pid), when(worker.started_at), does)
 
 
 def _state(pool: PoolInfo) -> str:

@@ -59,6 +59,7 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield "priority", str(job.priority)
     yield "runs", f"{job.attempts} of {job.max_retries + 1}"
     yield from [("timeout", f"{job.timeout.total_seconds():g} s")] if job.timeout else []
+    yield from [("log file", job.log_file)] if job.log_file else []
     yield "due", when(job.run_at)
     yield "created", when(job.created_at)
     yield from [("started", when(job.started_at))] if job.started_at else []

@@ -11,7 +11,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -28,7 +29,6 @@ from queuectl_engine.lifecycle import (
 from queuectl_engine.pool import processes
 from queuectl_engine.pool.output import OutputBuffer
 from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Progress
-from queuectl_engine.safe_text import safe_text
 
 _TICK: Final = 0.25  # seconds between two writes of a running job
 _STUCK: Final = 5.0  # seconds after SIGKILL
@@ -79,6 +79,7 @@ class Run:
         self._timeout_at = float("inf")
         self._tick_at = float("inf")
         self.parked: str | None = None
+        self._copy: int | None = None  # its own log file
         self._unsaved: Output | None = None
         self._ended_at = datetime.now(UTC)
         self._status = 0
@@ -91,12 +92,15 @@ class Run:
         try:
             for _ in Stream:
                 pipes += os.pipe2(os.O_CLOEXEC)
-            self.pid = _spawn(argv, env, context.cwd, context.umask, pipes[1], pipes[3])
+            with _as_the_job(context.cwd, context.umask):
+                self._copy = _opened(job.log_file)
+                self.pid = _spawn(argv, env, pipes[1], pipes[3])
             self.pidfd = os.pidfd_open(self.pid)
             processes.prefer_for_oom(self.pid)
         except OSError as error:
             _close(*pipes[::2])
-            raise _not_run(error, argv[0], context.cwd) from error
+            self._close_copy()
+            raise _not_run(error, argv[0], self.claim) from error
         finally:
             _close(*pipes[1::2])
         for descriptor in pipes[::2]:
@@ -126,7 +130,7 @@ class Run:
             del self.streams[descriptor]
             os.close(descriptor)
             return False
-        self._output.feed(self.streams[descriptor], data)
+        self._take(self.streams[descriptor], data)
         return True
 
     def on_time(self, now: float) -> Progress | None:
@@ -205,7 +209,8 @@ class Run:
 
     def refused(self, refusal: NotRun, backoff: Backoff) -> Ended:
         """What it means that the command never ran; its output says so in plain words."""
-        self._output.feed(Stream.ERR, f"queuectl: {refusal.told}\n".encode())
+        told = f"queuectl: {refusal.told}\n"
+        self._output.feed(Stream.ERR, told.encode("utf-8", "surrogateescape"))
         return self._told(refusal.ending, backoff)
 
     def _told(self, ending: Ending, backoff: Backoff) -> Ended:
@@ -223,42 +228,71 @@ class Run:
                     break
                 if not data:
                     break
-                self._output.feed(stream, data)
+                self._take(stream, data)
         _close(*self.streams)
         self.streams = {}
+        self._close_copy()
+
+    def _take(self, stream: Stream, data: bytes) -> None:
+        self._output.feed(stream, data)
+        if self._copy is None:
+            return
+        try:
+            while data:
+                data = data[os.write(self._copy, data) :]
+        except OSError as error:  # its disk is full: the job goes on, and its output says so
+            told = f"queuectl: cannot write {self.claim.job.log_file}: {error.strerror}\n"
+            self._output.feed(Stream.ERR, told.encode("utf-8", "surrogateescape"))
+            self._close_copy()
+
+    def _close_copy(self) -> None:
+        if self._copy is not None:
+            os.close(self._copy)
+            self._copy = None
 
 
 def _joined(first: Output, then: Output) -> Output:
     return Output(first.chunks + then.chunks, first.gone + then.gone, then.total, then.dropped)
 
 
-def _spawn(
-    argv: tuple[str, ...], env: Mapping[str, str], cwd: str, umask: int, out: int, err: int
-) -> int:
-    """Start a program as leader of its own session, with default signals and no files of ours.
+@contextmanager
+def _as_the_job(cwd: str, umask: int) -> Iterator[None]:
+    """Be where the job will be: a spawn has no argument for its directory and umask.
 
-    Directory and umask are set around the spawn, which has no argument for them: a worker has one
-    thread, so nobody else sees them.
+    A worker has one thread, so nobody else sees it.
     """
     before = os.umask(umask)
     try:
         os.chdir(cwd)
-        return os.posix_spawn(
-            _program(argv[0], env.get("PATH", os.defpath)),
-            argv,
-            env,
-            file_actions=(
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, out, 1),
-                (os.POSIX_SPAWN_DUP2, err, 2),
-            ),
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_ALL_SIGNALS,
-        )
+        yield
     finally:
         os.chdir("/")
         os.umask(before)
+
+
+def _spawn(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
+    """Start a program as leader of its own session, with default signals and no files of ours."""
+    return os.posix_spawn(
+        _program(argv[0], env.get("PATH", os.defpath)),
+        argv,
+        env,
+        file_actions=(
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, out, 1),
+            (os.POSIX_SPAWN_DUP2, err, 2),
+        ),
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_ALL_SIGNALS,
+    )
+
+
+def _opened(log_file: str | None) -> int | None:
+    """A job's own log file, for appending; never waits, so a FIFO nobody reads is an error."""
+    if log_file is None:
+        return None
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    return os.open(log_file, flags, 0o666)
 
 
 def _program(name: str, path: str) -> str:
@@ -270,15 +304,18 @@ def _program(name: str, path: str) -> str:
     raise _NoProgram(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
-def _not_run(error: OSError, program: str, cwd: str) -> NotRun:
+def _not_run(error: OSError, program: str, claim: Claim) -> NotRun:
+    why = error.strerror
     if error.errno in _NOT_ITS_FAULT:
-        return NotRun(NotStarted(os.strerror(error.errno)), f"not started: {error.strerror}")
-    if error.filename == cwd:
-        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot enter {safe_text(cwd)}: {error.strerror}")
+        return NotRun(NotStarted(os.strerror(error.errno)), f"not started: {why}")
+    if error.filename == claim.context.cwd:
+        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot enter {claim.context.cwd}: {why}")
+    if claim.job.log_file is not None and error.filename == claim.job.log_file:
+        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot write {claim.job.log_file}: {why}")
     if error.errno != errno.ENOENT:
-        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot run {safe_text(program)}: {error.strerror}")
+        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot run {program}: {why}")
     what = "not found" if isinstance(error, _NoProgram) else "its interpreter was not found"
-    return NotRun(Exited(_NOT_FOUND), f"cannot run {safe_text(program)}: {what}")
+    return NotRun(Exited(_NOT_FOUND), f"cannot run {program}: {what}")
 
 
 def _ending_of(status: int) -> Ending:

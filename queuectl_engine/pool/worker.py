@@ -49,6 +49,7 @@ from queuectl_engine.repository.protocol import (
 GRACEFUL: Final = signal.SIGTERM  # from its supervisor: take nothing new
 FORCED: Final = signal.SIGINT  # end what runs, and give it back
 _LOOK_AGAIN: Final = 5.0  # seconds; a bell that was missed costs no more
+_LOCK_PATIENCE: Final = 1.0  # then it looks after its jobs again, and comes back
 _BUSY_PAUSE: Final = (0.05, 0.2)
 _BROKEN_PAUSE: Final = (1.0, 2.0)
 _FULL_PAUSE: Final = 1.0
@@ -76,7 +77,7 @@ def work(post: Post) -> None:
     if lock is None or is_free(post.directory / SUPERVISOR):
         return  # too late: the supervisor is dead, and we were taken for dead with it
     log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
-    repository = open_repository(post.options.db, worker=True)
+    repository = open_repository(post.options.db, worker=True, timeout=_LOCK_PATIENCE)
     try:
         Worker(repository, post, log).run()
         repository.end_worker(post.row.id)

@@ -79,6 +79,22 @@ def test_no_descriptors_left_is_not_the_fault_of_the_job(
     )
 
 
+def test_a_database_that_is_locked_delays_a_result_and_loses_none(
+    engine: Engine, start_pool: StartPool, tmp_path: Path
+) -> None:
+    pool = start_pool(workers=1)
+    done = tmp_path / "done"
+    job = engine.add(f"sleep 0.1; touch {done}")
+    until(lambda: running(engine, job))
+    db = engine._repository._db  # type: ignore[attr-defined]
+    with db.writing():
+        db.run("UPDATE pool SET trouble = NULL")
+        until(done.exists)
+        until(lambda: "waiting" in Path(pool.log).read_text(), timeout=30)  # it has given up once
+    job = ended(engine, job)
+    assert (job.state, job.runs) == (JobState.COMPLETED, 1)
+
+
 def test_the_kernel_is_told_to_end_jobs_before_the_pool(
     engine: Engine, start_pool: StartPool
 ) -> None:

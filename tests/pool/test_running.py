@@ -225,6 +225,62 @@ def test_endless_output_is_bounded_and_counted(engine: Engine, start_pool: Start
     assert attempt.dropped_bytes == attempt.output_bytes - len(text)
 
 
+def test_a_log_file_gets_everything_and_keeps_what_it_has(
+    engine: Engine, start_pool: StartPool, tmp_path: Path
+) -> None:
+    start_pool(output_limit=100)
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    context = engine.context(cwd=str(tmp_path))
+    job = ended(engine, engine.add("seq 1 9999; echo e >&2", context=context, log_file="log"))
+    assert job.log_file == str(log)
+    assert len(printed(engine, job)) < 500
+    lines = log.read_text().splitlines()
+    assert lines[0] == "before"
+    assert sorted(lines[1:]) == sorted([*map(str, range(1, 10_000)), "e"])
+
+
+def test_a_log_file_that_cannot_be_written_starts_nothing(
+    engine: Engine, start_pool: StartPool, tmp_path: Path
+) -> None:
+    start_pool()
+    job = engine.add("touch ran", log_file=str(tmp_path / "no" / "log"), max_retries=0)
+    assert ended(engine, job).reason == "exit 126"
+    assert "cannot write" in printed(engine, job)
+
+
+def test_a_full_disk_under_the_log_file_does_not_stop_the_job(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool()
+    job = ended(engine, engine.add("echo a; sleep 0.1; echo b", log_file="/dev/full"))
+    assert job.state is JobState.COMPLETED
+    assert (
+        printed(engine, job) == "a\nqueuectl: cannot write /dev/full: No space left on device\nb\n"
+    )
+
+
+def test_a_flood_of_output_costs_no_memory(engine: Engine, start_pool: StartPool) -> None:
+    start_pool()
+    job = ended(engine, engine.add("head -c 300M /dev/zero"))
+    (attempt,) = engine.attempts(job.id)
+    assert attempt.output_bytes == 300 * 1024 * 1024
+    assert attempt.output_bytes - attempt.dropped_bytes < 4 * 1024 * 1024
+    status = Path(f"/proc/{engine.find_pool().workers[0].pid}/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    assert int(peak.split()[1]) < 64 * 1024  # KiB
+    assert Path(engine.database.location).stat().st_size < 20 * 1024 * 1024
+
+
+def test_a_trickle_without_line_ends_is_seen_and_kept(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    start_pool()
+    job = engine.add("for i in $(seq 300); do printf x; sleep 0.001; done")
+    until(lambda: 0 < len(printed(engine, job)) < 300)
+    assert printed(engine, ended(engine, job)) == "x" * 300
+
+
 def test_any_bytes_are_kept(engine: Engine, start_pool: StartPool) -> None:
     start_pool()
     job = ended(engine, engine.add(r"printf '\377\000\033]52;c;x\a\200'"))

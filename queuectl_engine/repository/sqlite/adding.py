@@ -18,8 +18,9 @@ _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
 
 _INSERT: Final = """
     INSERT INTO job (id, queue, state, priority, run_at_ms, max_retries, timeout_ms,
-                     allow_background, created_ms, updated_ms, context, nonce, key, argv, command)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     allow_background, created_ms, updated_ms, context, nonce, key, log_file, argv,
+                     command)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _HOLDER: Final = "SELECT id, state, command, argv FROM job WHERE key = ? AND state <> 'deleted'"
@@ -84,6 +85,7 @@ def _values(
         context,
         nonce,
         job.key,
+        job.log_file,
         None if job.argv is None else json.dumps(job.argv),
         job.command,
     )

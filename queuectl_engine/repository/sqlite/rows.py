@@ -21,9 +21,9 @@ JOB: Final = """
     job.allow_background, job.run_at_ms, job.created_ms, job.updated_ms, job.started_ms,
     job.finished_ms, job.reason,
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
-    job.cancel_ms, job.parked, job.context
+    job.cancel_ms, job.parked, job.context, job.log_file
 """
-JOB_WIDTH: Final = 23
+JOB_WIDTH: Final = 24
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes
@@ -71,6 +71,7 @@ def job_of(row: Row) -> Job:
         cancel_asked=row[20] is not None,
         parked=row[21],
         context_id=row[22],
+        log_file=row[23],
     )
 
 

@@ -75,6 +75,7 @@ CREATE TABLE job (
   context INTEGER NOT NULL REFERENCES context,
   nonce INTEGER NOT NULL,
   key TEXT,
+  log_file TEXT,
   argv TEXT,
   command TEXT NOT NULL,
   CHECK ((state = 'processing') = (token IS NOT NULL)),
