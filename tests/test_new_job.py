@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,13 @@ def test_a_sequence_is_an_argv_and_reads_quoted() -> None:
 
     assert job.argv == ("printf", "%s\n", "two words", "$HOME", "")
     assert job.command == "printf '%s\n' 'two words' '$HOME' ''"
+
+
+def test_a_log_file_is_named_from_where_the_job_runs() -> None:
+    there = replace(CONTEXT, cwd="/srv/app")
+
+    assert new_job("true", there, log_file="logs/../x.log").log_file == "/srv/app/x.log"
+    assert new_job("true", there, log_file="/var/x.log").log_file == "/var/x.log"
 
 
 @pytest.mark.parametrize("command", ["", " \n\t", [], [""], ["", "x"]])
@@ -82,7 +90,7 @@ def test_a_command_is_as_long_as_the_kernel_takes_and_no_longer() -> None:
     ],
 )
 def test_the_widest_values_are_taken(policy: dict[str, Any]) -> None:
-    assert new("true", **policy)
+    assert new("true", **policy).command == "true"
 
 
 @pytest.mark.parametrize(
@@ -123,6 +131,10 @@ def test_the_widest_values_are_taken(policy: dict[str, Any]) -> None:
         {"key": "\udcff"},
         {"key": 42},
         {"allow_background": "yes"},
+        {"log_file": ""},
+        {"log_file": "a\0b"},
+        {"log_file": "\udcff"},
+        {"log_file": 7},
     ],
 )
 def test_values_that_can_never_be_right_are_refused_in_one_line(policy: dict[str, Any]) -> None:

@@ -100,6 +100,8 @@ def test_a_home_directory_is_expanded_and_an_unknown_one_left(
 def test_a_directory_that_was_deleted_under_us_needs_no_database(here: Path) -> None:
     here.rmdir()
 
+    with pytest.raises(BadInput, match="deleted"):
+        choose_database("q.db", env={})
     assert choose_database("/q.db", env={}).location == "/q.db"
     assert choose_database(env={"HOME": "/home/ada"}).own
 

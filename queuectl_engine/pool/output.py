@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from queuectl_engine.job import Chunk, Piece, Stream
 from queuectl_engine.repository.protocol import Output
 
 _LONGEST_BAR: Final = 4 * 1024  # an unfinished line longer than this is no progress bar
+_SMALL: Final = 4 * 1024  # parts below this are joined at once, so that no heap of bytes grows
 
 
 class OutputBuffer:
@@ -38,7 +41,8 @@ class OutputBuffer:
     def feed(self, stream: Stream, data: bytes) -> None:
         """Take what was read from one stream."""
         self._news = True
-        text = self._unfinished[stream] + data
+        held = self._unfinished[stream]
+        text = held + data if held else data
         end = text.rfind(b"\n") + 1
         lines, rest = text[:end], text[end:]
         if b"\r" in lines:
@@ -60,11 +64,12 @@ class OutputBuffer:
         if last:
             for stream, rest in self._unfinished.items():
                 self._keep(stream, rest)
-        chunks = [self._chunk(pieces, at) for pieces in (self._head.take(),) if pieces]
-        if pieces := self._tail.take():
-            chunk = self._chunk(pieces, at)
-            chunks.append(chunk)
-            gone += self._shorten_tail(chunk)
+        head, _ = self._head.take(self._limit)
+        tail, dropped = self._tail.take(self._limit)
+        self._dropped += dropped
+        chunks = [self._chunk(pieces, at) for pieces in (head, tail) if pieces]
+        if tail:
+            gone += self._shorten_tail(chunks[-1])
         if not last and (unfinished := self._unfinished_pieces()):
             chunks.append(self._chunk(unfinished, at))
             self._provisional = chunks[-1].seq
@@ -78,7 +83,7 @@ class OutputBuffer:
             self._head.add(stream, head)
         if data:
             self._tail.add(stream, data)
-            self._dropped += self._tail.shorten(self._limit)
+            self._dropped += self._tail.forget_beyond(self._limit)
 
     def _chunk(self, pieces: tuple[Piece, ...], at: datetime) -> Chunk:
         self._next_seq += 1
@@ -98,38 +103,40 @@ class OutputBuffer:
 
 
 class _Pieces:
-    """Bytes of two streams in order of arrival, neighbours of one stream joined."""
+    """Bytes of two streams in order of arrival: appended without copying, joined when taken."""
 
     def __init__(self) -> None:
-        self._parts: deque[tuple[Stream, bytearray]] = deque()
+        self._parts: deque[tuple[Stream, bytes]] = deque()
         self._size = 0
 
     def add(self, stream: Stream, data: bytes) -> None:
         self._size += len(data)
-        if self._parts and self._parts[-1][0] is stream:
-            self._parts[-1][1].extend(data)
-        else:
-            self._parts.append((stream, bytearray(data)))
+        if self._parts and self._parts[-1][0] is stream and len(self._parts[-1][1]) < _SMALL:
+            data = self._parts.pop()[1] + data
+        self._parts.append((stream, data))
 
-    def shorten(self, limit: int) -> int:
-        """Forget the oldest bytes beyond `limit`; how many."""
+    def forget_beyond(self, limit: int) -> int:
+        """Drop the oldest parts that are not needed for the last `limit` bytes; how many bytes."""
         dropped = 0
-        while self._size > limit:
-            over = self._size - limit
-            part = self._parts[0][1]
-            cut = min(over, len(part))
-            del part[:cut]
-            if not part:
-                self._parts.popleft()
-            self._size -= cut
-            dropped += cut
+        while self._size - len(self._parts[0][1]) >= limit:
+            gone = len(self._parts.popleft()[1])
+            self._size -= gone
+            dropped += gone
         return dropped
 
-    def take(self) -> tuple[Piece, ...]:
-        pieces = tuple(Piece(stream, bytes(part)) for stream, part in self._parts)
+    def take(self, limit: int) -> tuple[tuple[Piece, ...], int]:
+        """The last `limit` bytes, neighbours of one stream joined, and how many came before."""
+        dropped = max(0, self._size - limit)
+        if dropped:
+            stream, data = self._parts[0]
+            self._parts[0] = stream, data[dropped:]
+        pieces = tuple(
+            Piece(stream, b"".join(data for _, data in parts))
+            for stream, parts in groupby(self._parts, key=itemgetter(0))
+        )
         self._parts.clear()
         self._size = 0
-        return pieces
+        return pieces, dropped
 
 
 def _just(seq: int) -> range:

@@ -7,6 +7,7 @@ it: SIGTERM and SIGCONT to the group, patience, SIGKILL, then whatever is left o
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -33,6 +34,7 @@ from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Pr
 _TICK: Final = 0.25  # seconds between two writes of a running job
 _STUCK: Final = 5.0  # seconds after SIGKILL
 _READ: Final = 65_536
+_LARGE_READ: Final = 1024 * 1024  # what an ordinary user may make of a pipe (pipe(7))
 _LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the leader has ended
 _ALL_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
@@ -79,6 +81,7 @@ class Run:
         self._timeout_at = float("inf")
         self._tick_at = float("inf")
         self.parked: str | None = None
+        self._read_size: dict[int, int] = {}
         self._copy: int | None = None  # its own log file
         self._unsaved: Output | None = None
         self._ended_at = datetime.now(UTC)
@@ -106,6 +109,7 @@ class Run:
         for descriptor in pipes[::2]:
             os.set_blocking(descriptor, False)
         self.streams = dict(zip(pipes[::2], (Stream.OUT, Stream.ERR), strict=True))
+        self._read_size = dict.fromkeys(self.streams, _READ)
         now = time.monotonic()
         self._tick_at = now + _TICK
         if job.timeout is not None:
@@ -123,9 +127,11 @@ class Run:
     def read(self, descriptor: int) -> bool:
         """Take what a pipe holds; False when it has come to its end and is closed."""
         try:
-            data = os.read(descriptor, _READ)
+            data = os.read(descriptor, self._read_size[descriptor])
         except BlockingIOError:
             return True
+        if len(data) == _READ:  # a flood: with a larger pipe it is slowed down less
+            self._read_size[descriptor] = _enlarge(descriptor)
         if not data:
             del self.streams[descriptor]
             os.close(descriptor)
@@ -302,6 +308,14 @@ def _program(name: str, path: str) -> str:
     if os.sep in name and os.path.exists(name):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
     raise _NoProgram(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _enlarge(pipe: int) -> int:
+    """Make a pipe as large as we may; how much to read from it at once."""
+    try:
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _LARGE_READ)
+    except OSError:  # this user has many large pipes already
+        return _READ + 1  # so that it is not tried again
 
 
 def _not_run(error: OSError, program: str, claim: Claim) -> NotRun:

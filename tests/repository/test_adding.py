@@ -25,6 +25,7 @@ def test_a_job_is_stored_as_it_was_asked_for(repo: JobRepository) -> None:
         timeout=1.5,
         key="page 1",
         allow_background=True,
+        log_file="/logs/page",
     )
 
     (added,) = repo.add([job], now=NOON)
@@ -35,6 +36,7 @@ def test_a_job_is_stored_as_it_was_asked_for(repo: JobRepository) -> None:
     assert (stored.queue, stored.priority, stored.max_retries) == ("print", -7, 0)
     assert (stored.run_at, stored.timeout) == (NOON + HOUR, timedelta(seconds=1.5))
     assert (stored.key, stored.allow_background) == ("page 1", True)
+    assert stored.log_file == "/logs/page"
     assert (stored.stored, stored.state) == (State.SCHEDULED, JobState.PENDING)
     assert (stored.attempts, stored.runs, stored.deaths) == (0, 0, 0)
     assert stored.created_at == stored.updated_at == NOON
