@@ -2,6 +2,7 @@
 
 import gc
 
+import queuectl_engine.pool.__main__  # each worker imports its main module again (multiprocessing)
 import queuectl_engine.pool.worker
 import queuectl_engine.repository.sqlite  # noqa: F401 - the databases open by name, later
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -181,16 +182,33 @@ def test_workers_serve_only_their_queues_and_no_paused_one(
 
 
 def test_a_foreground_pool_goes_on_without_its_terminal(engine: Engine) -> None:
-    pool = foreground(engine, name="mine")
+    given = PoolOptions(engine.database.location, name="mine")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        command = [sys.executable, "-m", "queuectl_engine.pool", json.dumps(given.to_json())]
+        os.execv(command[0], command)
+    assert b"pool" in os.read(terminal, 1000)
     until(lambda: [p.running for p in engine.pools()] == [1])
-    assert pool.stderr is not None
-    pool.stderr.close()  # what it writes there fails from now on
-    pool.send_signal(signal.SIGHUP)
+    os.close(terminal)  # the connection drops: SIGHUP, and every write fails from now on
 
     assert ended(engine, engine.add("true")).state is JobState.COMPLETED
-    assert "completed" in Path(engine.find_pool("mine").log).read_text()
+    until(lambda: "completed" in Path(engine.find_pool("mine").log).read_text())
     engine.stop_pool("mine")
-    assert pool.wait(timeout=30) == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_thousand_failures_at_once_are_counted_exactly(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    context = engine.context()
+    engine.add_many(engine.new_job("false", context, max_retries=1) for _ in range(1000))
+    start_pool(workers=4, backoff_cap=0.05)
+    until(lambda: engine.counts().of(JobState.DEAD) == 1000, timeout=90)
+    assert engine.counts().outward() == {
+        **dict.fromkeys(JobState, 0),
+        JobState.DEAD: 1000,
+    }
+    assert {job.runs for job in engine.jobs(JobState.DEAD)} == {2}
 
 
 def test_a_database_of_someone_else_runs_nothing_until_it_is_trusted(

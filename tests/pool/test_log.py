@@ -1,0 +1,53 @@
+"""The pool's log: whole lines, harmless text, a file that does not grow for ever."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from queuectl_engine.pool import log as log_module
+from queuectl_engine.pool.log import Log
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("os.dup2", lambda *_: None)  # leave pytest its standard error
+    return tmp_path / "log"
+
+
+def test_a_line_has_its_fields_and_no_escape_sequence(path: Path) -> None:
+    log = Log("text", path, to_file=True)
+    log("started", job=42, command="echo '\x1b[2J' \n", why=None)
+    (line,) = path.read_text().splitlines()
+    assert line.split(maxsplit=2)[1:] == ["started", "job=42 command=\"echo '\u241b[2J' \u23ce\""]
+    assert (path.stat().st_mode & 0o777) == 0o600
+
+
+def test_json_is_for_machines(path: Path) -> None:
+    Log("json", path, to_file=True)("failed", job=42, why="\x1b\udc80")
+    event = json.loads(path.read_text())
+    assert (event["event"], event["job"], event["why"]) == ("failed", 42, "\x1b\udc80")
+
+
+def test_a_large_file_is_put_aside_and_all_writers_follow(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "_LARGEST", 100)
+    supervisor, worker = Log("text", path, to_file=True), Log("text", path, to_file=True)
+    for number in range(10):
+        worker("started", job=number)
+    supervisor.rotate()
+    worker("started", job=10)
+    supervisor("stopping")
+    old, new = Path(f"{path}.1").read_text(), path.read_text()
+    assert [f"job={n}" in old for n in range(11)] == [True] * 10 + [False]
+    assert [line.split()[1] for line in new.splitlines()] == ["started", "stopping"]
+
+
+def test_a_small_file_stays(path: Path) -> None:
+    log = Log("text", path, to_file=True)
+    log("started")
+    log.rotate()
+    assert not Path(f"{path}.1").exists()
