@@ -1,0 +1,130 @@
+"""The lists of pools and workers, and of queues, as lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from queuectl_engine import Counts, JobState, PoolInfo, QueueInfo, WorkerInfo, safe_text
+from queuectl_tui import columns, ink, words
+from queuectl_tui.desk import pool_rows
+from queuectl_tui.ink import Ink, Line, Span
+
+_POOL: Final = (("POOL", 14), ("HOST", 16), ("STATE", 10), ("WORKERS", 9), ("SINCE", 7))
+_QUEUE: Final = (
+    ("QUEUE", 20),
+    ("PENDING", 11),
+    ("RUNNING", 9),
+    ("RETRY", 9),
+    ("DEAD", 9),
+    ("FINISHED", 11),
+)
+
+
+def pool_lines(
+    pools: Sequence[PoolInfo], cursor: int, width: int, height: int, now: datetime
+) -> list[Line]:
+    """Every pool with its workers; `cursor` is a row of `pool_rows`."""
+    workers = sum(pool.running for pool in pools)
+    title = _title("5 Pools and workers", len(pools), words.workers(workers), width)
+    if not pools:
+        return _padded([title, ink.BLANK, _hint("no pool runs · + starts one here")], height)
+    rows: list[Line] = []
+    for row in pool_rows(pools):
+        at_cursor = len(rows) == cursor
+        sign = columns.CURSOR if at_cursor else " "
+        drawn = _worker(row.worker, sign, now) if row.worker else _pool(row.pool, sign, now)
+        rows.append(columns.as_cursor(drawn, width) if at_cursor else ink.cut_line(drawn, width))
+    return _list([title, _heading(_POOL, "QUEUES", width)], rows, cursor, height)
+
+
+def queue_lines(queues: Sequence[QueueInfo], cursor: int, width: int, height: int) -> list[Line]:
+    """Every queue with its counts."""
+    paused = sum(queue.paused for queue in queues)
+    title = _title("6 Queues", len(queues), f"{paused} paused" if paused else "", width)
+    if not queues:
+        return _padded([title, ink.BLANK, _hint("no queue yet · a adds a job")], height)
+    rows: list[Line] = []
+    for queue in queues:
+        at_cursor = len(rows) == cursor
+        drawn = _queue(queue, columns.CURSOR if at_cursor else " ")
+        rows.append(columns.as_cursor(drawn, width) if at_cursor else ink.cut_line(drawn, width))
+    return _list([title, _heading(_QUEUE, "STATE", width)], rows, cursor, height)
+
+
+def _pool(pool: PoolInfo, sign: str, now: datetime) -> Line:
+    state, state_ink = _pool_state(pool)
+    queues = ", ".join(map(safe_text, pool.queues)) or "all"
+    trouble = f"  {safe_text(pool.trouble)}" if pool.trouble else ""
+    return ink.line(
+        f"{sign}  ",
+        ink.cell(safe_text(pool.name), 14),
+        ink.cell(safe_text(pool.host), 16),
+        Span(ink.cell(state, 10), state_ink),
+        ink.cell(f"{pool.running}/{pool.wanted}", 9),
+        ink.cell(words.age(pool.started_at, now), 7),
+        queues,
+        Span(trouble, Ink.BAD),
+    )
+
+
+def _pool_state(pool: PoolInfo) -> tuple[str, Ink]:
+    if pool.alive is False:
+        return "died", Ink.BAD
+    if pool.stopping:
+        return "stopping", Ink.WARN
+    return ("running", Ink.GOOD) if pool.alive else ("elsewhere", Ink.PLAIN)
+
+
+def _worker(worker: WorkerInfo, sign: str, now: datetime) -> Line:
+    if worker.job is not None:
+        doing = f"job {worker.job} for {words.age(worker.job_since, now)}"
+    else:
+        doing = "idle" if worker.alive else "died"
+    return ink.line(
+        f"{sign}    ",
+        ink.cell(safe_text(worker.name), 12),
+        ink.quiet(ink.cell(f"pid {worker.pid}", 16)),
+        Span(doing, Ink.BAD if not worker.alive else Ink.PLAIN if worker.job else Ink.QUIET),
+    )
+
+
+def _queue(queue: QueueInfo, sign: str) -> Line:
+    counts = Counts(queue.counts)
+    numbers = (
+        counts.of(JobState.PENDING),
+        counts.of(JobState.PROCESSING),
+        counts.of(JobState.FAILED),
+        counts.of(JobState.DEAD),
+        counts.of(JobState.COMPLETED, JobState.CANCELLED),
+    )
+    parts = [
+        ink.cell(words.number(n), width) for n, (_, width) in zip(numbers, _QUEUE[1:], strict=True)
+    ]
+    state = Span("paused", Ink.WARN) if queue.paused else ink.quiet("open")
+    return ink.line(f"{sign}  ", ink.cell(safe_text(queue.name), 20), *parts, state)
+
+
+def _title(name: str, count: int, note: str, width: int) -> Line:
+    left = (Span(f" {name} {words.number(count)}", Ink.TITLE),)
+    return ink.ruled(left, (ink.quiet(note),) if note else (), width)
+
+
+def _heading(titles: Sequence[tuple[str, int]], last: str, width: int) -> Line:
+    cells = "".join(ink.cell(title, size) for title, size in titles)
+    return ink.line(ink.quiet(ink.cut(f"   {cells}{last}", width)))
+
+
+def _hint(text: str) -> Line:
+    return ink.line("   ", ink.quiet(text))
+
+
+def _list(head: list[Line], rows: list[Line], cursor: int, height: int) -> list[Line]:
+    room = max(height - len(head), 1)
+    first = max(min(cursor - room + 1, len(rows) - room), 0)
+    return _padded([*head, *rows[first : first + room]], height)
+
+
+def _padded(lines: list[Line], height: int) -> list[Line]:
+    return [*lines, *[ink.BLANK] * (height - len(lines))][:height]

@@ -1,0 +1,72 @@
+"""The first line: which database, whether the picture is live, who works, how fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from queuectl_engine import Database, JobState, safe_text
+from queuectl_tui import ink, words
+from queuectl_tui.desk import Desk
+from queuectl_tui.ink import Ink, Line, Span
+from queuectl_tui.widgets.line_view import LineView
+
+_NARROW, _WIDE = 80, 120
+
+
+class Header(LineView):
+    """Draws the state of the whole queue."""
+
+    def draw(self, desk: Desk, database: Database) -> None:
+        """Show what the last picture says."""
+        self.show([header_line(desk, database, self.size.width)])
+
+
+def header_line(desk: Desk, database: Database, width: int) -> Line:
+    """One line; its places have fixed widths, so that nothing jumps."""
+    name = database.location if "://" in database.location else _path(database.location, width)
+    room = 12 if width < _NARROW else 22 if width < _WIDE else 40
+    left = (Span(" queuectl  ", Ink.TITLE), ink.cell(safe_text(name), room))
+    rate = () if width < _NARROW else (_rate(desk),)
+    return ink.spread(
+        ink.line(*left, *_live(desk), *_pools(desk), *rate), _counts(desk, width), width
+    )
+
+
+def _path(location: str, width: int) -> str:
+    path = Path(location)
+    if width < _WIDE:
+        return path.name
+    whole = words.tilde(location)
+    return whole if len(whole) < 40 else f"…/{path.parent.name}/{path.name}"
+
+
+def _live(desk: Desk) -> tuple[Span, ...]:
+    if desk.shown.trouble is None:
+        return (Span("LIVE    ", Ink.GOOD),)
+    since = desk.shown.trouble.since.astimezone()
+    return (Span(f"OLD since {since:%H:%M:%S}  ", Ink.BAD),)
+
+
+def _pools(desk: Desk) -> tuple[Span, ...]:
+    pools = desk.live_pools()
+    if not pools:
+        return (Span(ink.cell("no pool", 13), Ink.WARN if desk.waiting() else Ink.PLAIN),)
+    running = sum(pool.running for pool in pools)
+    wanted = sum(pool.wanted for pool in pools)
+    name = "pool" if len(pools) == 1 else f"{len(pools)} pools"
+    troubled = any(pool.trouble or pool.stopping for pool in pools)
+    return (Span(ink.cell(f"{name} {running}/{wanted}", 13), Ink.WARN if troubled else Ink.PLAIN),)
+
+
+def _rate(desk: Desk) -> Span:
+    return Span(ink.cell(words.rate(desk.shown.rate), 14))
+
+
+def _counts(desk: Desk, width: int) -> Line:
+    counts = desk.shown.counts
+    dead = counts.of(JobState.DEAD)
+    last = Span(f"{words.number(dead)} dead ", Ink.BAD if dead else Ink.PLAIN)
+    if width < _WIDE:
+        return (last,)
+    waiting, runs = words.number(desk.waiting()), words.number(counts.of(JobState.PROCESSING))
+    return (Span(f"{waiting} pending · {runs} processing · "), last)

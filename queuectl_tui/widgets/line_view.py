@@ -1,0 +1,61 @@
+"""A widget that holds lines and writes only those that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.events import Resize
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from queuectl_engine import safe_text
+from queuectl_tui.ink import BLANK, Ink, Line
+
+
+class LineView(Widget):
+    """Draws the lines that it is given, one strip each.
+
+    Textual repaints whole widgets and compares nothing; this one compares, so that an update
+    without a difference writes no byte. It is also the last gate for foreign text: nothing that
+    could move the terminal's cursor passes it.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {str(ink.value) for ink in Ink}
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name for it
+        super().__init__(id=id)
+        self._lines: tuple[Line, ...] = ()
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What it shows."""
+        return self._lines
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Show these lines from the top; write only those that differ from what is there."""
+        before, self._lines = self._lines, tuple(lines)
+        width = self.size.width
+        dirty = [
+            Region(0, y, width, 1)
+            for y, (old, new) in enumerate(zip_longest(before, self._lines, fillvalue=BLANK))
+            if old != new and y < self.size.height
+        ]
+        if dirty:
+            self.refresh(*dirty)
+
+    def render_line(self, y: int) -> Strip:
+        """One line as the compositor wants it."""
+        drawn = self._lines[y] if y < len(self._lines) else BLANK
+        segments = [
+            Segment(safe_text(span.text), self.get_component_rich_style(span.ink)) for span in drawn
+        ]
+        plain = self.get_component_rich_style(Ink.PLAIN)
+        return Strip(segments).adjust_cell_length(self.size.width, plain)
+
+    def on_resize(self, event: Resize) -> None:
+        """Whoever owns it draws it anew for the new size."""
+        self.refresh()
