@@ -102,11 +102,15 @@ def reap_adopted(known: Collection[int]) -> None:
 
 
 def kill_adopted(token: str, leader: Leader, known: Collection[int]) -> None:
-    """End adopted children that belong to this attempt, and reap what ended."""
-    for pid in children():
-        if pid not in known and _belongs(pid, token, leader):
+    """End and reap the adopted children of this attempt, and then theirs, which come to us next."""
+    deadline = time.monotonic() + PATIENCE
+    while mine := [p for p in children() if p not in known and _belongs(p, token, leader)]:
+        if time.monotonic() > deadline:
+            return
+        for pid in mine:
             _signal(pid, token, leader)
-    reap_adopted(known)
+        time.sleep(0.001)
+        reap_adopted(known)
 
 
 def kill_all(token: str, leader: Leader | None, *, patience: float = PATIENCE) -> list[int]:

@@ -172,7 +172,7 @@ def test_what_a_job_leaves_behind_ends_with_it_unless_spared(
     engine: Engine, start_pool: StartPool, tmp_path: Path
 ) -> None:
     start_pool()
-    job = ended(engine, engine.add("sleep 341 & sleep 342 & echo done"))
+    job = ended(engine, engine.add("(sleep 341; true) & (sleep 342; true) & echo done"))
     assert (job.state, printed(engine, job)) == (JobState.COMPLETED, "done\n")
     assert not _sleepers("341", "342")
 
@@ -187,8 +187,9 @@ def test_a_daemon_that_left_the_session_ends_with_its_job(
     engine: Engine, start_pool: StartPool
 ) -> None:
     start_pool()
-    ended(engine, engine.add("setsid setsid sleep 344 & sleep 0.05"))
-    until(lambda: not _sleepers("344"))
+    job = ended(engine, engine.add("setsid sh -c 'sleep 344 & sleep 345' & sleep 0.1"))
+    assert job.state is JobState.COMPLETED
+    assert not _sleepers("344", "345")
 
 
 def test_a_job_ends_with_its_leader_even_if_a_child_keeps_the_pipe(
