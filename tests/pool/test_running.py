@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,6 +146,20 @@ def test_a_job_that_runs_too_long_is_ended_with_all_its_children(
     assert (job.state, job.reason) == (JobState.DEAD, "timed out after 0.3 s")
     assert engine.attempts(job.id)[0].result == "timed out"
     assert not _sleepers("321", "322", "323", "324")
+
+
+def test_the_ladder_finds_what_carries_the_token_wherever_it_was_started(
+    engine: Engine, start_pool: StartPool, tmp_path: Path
+) -> None:
+    start_pool()
+    token = tmp_path / "token"
+    job = engine.add(f"echo $QUEUECTL_TOKEN > {token}; sleep 325")
+    until(lambda: token.exists() and token.read_text().endswith("\n"))
+    env = {"QUEUECTL_TOKEN": token.read_text().strip()}
+    with subprocess.Popen(["/bin/sleep", "326"], env=env) as elsewhere:
+        engine.cancel(job.id)
+        assert ended(engine, job).state is JobState.CANCELLED
+        assert elsewhere.wait(timeout=0) == -signal.SIGKILL
 
 
 def test_a_stopped_job_is_ended_too(engine: Engine, start_pool: StartPool) -> None:
