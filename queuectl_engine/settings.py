@@ -101,9 +101,13 @@ def _parsed(text: str, path: Path) -> Settings:
     names = values.get("capture_env", [])
     if not isinstance(shell, str) or not shell.startswith("/"):
         raise BadInput(f"{path}: shell must be an absolute path, as in {DEFAULT_SHELL!r}")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(_is_variable(name) for name in names):
         raise BadInput(f"{path}: capture_env must be a list of variable names")
     return Settings(shell, tuple(names))
+
+
+def _is_variable(name: object) -> bool:
+    return isinstance(name, str) and name.isidentifier()
 
 
 def _absolute(location: str, here: Path | None) -> str:

@@ -131,9 +131,9 @@ def test_without_a_config_file_the_defaults_hold(tmp_path: Path) -> None:
 
 
 def test_the_config_file_sets_shell_and_captured_names(tmp_path: Path) -> None:
-    env = config(tmp_path, 'shell = "/bin/bash"\ncapture_env = ["AWS_PROFILE", "MY_*"]\n')
+    env = config(tmp_path, 'shell = "/bin/bash"\ncapture_env = ["AWS_PROFILE", "MY_NAME"]\n')
 
-    assert load_settings(env=env) == Settings("/bin/bash", ("AWS_PROFILE", "MY_*"))
+    assert load_settings(env=env) == Settings("/bin/bash", ("AWS_PROFILE", "MY_NAME"))
 
 
 def test_the_config_file_follows_xdg(tmp_path: Path) -> None:
@@ -153,6 +153,7 @@ def test_the_config_file_follows_xdg(tmp_path: Path) -> None:
         ("shell = 3", "absolute path"),
         ("capture_env = 'PATH'", "list of variable names"),
         ("capture_env = [1]", "list of variable names"),
+        ("capture_env = ['MY_*']", "list of variable names"),
         ('"\\u001b[2J" = 1', "is none of"),
     ],
 )

@@ -113,7 +113,7 @@ def worker(
         options = PoolOptions(
             db=engine.database.location,
             workers=workers,
-            name=name or (_DETACHED_NAME if detach else None),
+            name=_DETACHED_NAME if name is None and detach else name,
             queues=queues,
             backoff_base=backoff_base,
             backoff_cap=backoff_cap.total_seconds(),

@@ -90,7 +90,8 @@ _SETTLE: Final = """
        SET state = iif(cancel_ms IS NULL, :state, :state_if_cancelled),
            reason = iif(cancel_ms IS NULL, :reason, :reason_if_cancelled),
            finished_ms = iif(cancel_ms IS NULL, :finished, :finished_if_cancelled),
-           run_at_ms = coalesce(:due, run_at_ms), attempts = attempts - :refund,
+           run_at_ms = iif(cancel_ms IS NULL, coalesce(:due, run_at_ms), run_at_ms),
+           attempts = attempts - :refund,
            deaths = deaths + :deaths, updated_ms = :now,
            token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
      WHERE id = :job AND token = :token AND state = 'processing'
@@ -103,7 +104,7 @@ _END_ATTEMPT: Final = """
 """
 _KEEP_LATE: Final = """
     UPDATE attempt SET late = :late
-     WHERE job = :job AND number = :number AND token = :token AND result IS NOT NULL
+     WHERE job = :job AND number = :number AND token = :token AND result <> :result
 """
 
 _ADD_OUTPUT: Final = """
@@ -153,7 +154,7 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     rows = db.run(_SETTLE, {**who, **_columns(ended.outcome, ended.ending, ended.ended_at, now)})
     if not rows:
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
-        db.run(_KEEP_LATE, {**who, "late": late})
+        db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
         return Verdict.LOST, None
     db.run(_END_ATTEMPT, {**who, **_history(ended.ending, ended.ended_at)})
     _write_output(db, ended.attempt, ended.output)

@@ -1,0 +1,70 @@
+"""What importing the engine loads: no screen, no pool, and never the system's SQLite."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import queuectl_engine
+
+PACKAGE = Path(queuectl_engine.__file__).parent
+UNWANTED = {
+    "asyncio",
+    "click",
+    "multiprocessing",
+    "psycopg",
+    "queuectl_engine.cli",
+    "queuectl_engine.pool",
+    "queuectl_tui",
+    "rich",
+    "rich_click",
+    "sqlite3",
+    "textual",
+}
+USES = {
+    "import": "import queuectl_engine",
+    "open and add": (
+        "import queuectl_engine, sys\n"
+        "with queuectl_engine.open_engine(sys.argv[1], create=True) as engine:\n"
+        "    engine.get(engine.add('true').id)\n"
+        "    engine.page(queuectl_engine.View.PENDING, limit=1)\n"
+        "    engine.counts()"
+    ),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_fresh_interpreter_loads_only_what_it_needs(tmp_path: Path, use: str) -> None:
+    script = f"{USES[use]}\nimport sys\nprint(*sys.modules)"
+    command = [sys.executable, "-c", script, str(tmp_path / "queue.db")]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    loaded = set(done.stdout.split())
+    assert "queuectl_engine.engine" in loaded
+    assert {name for name in loaded if name in UNWANTED} == set()
+
+
+def test_no_module_imports_the_sqlite_of_the_system() -> None:
+    """Beside apsw it would drop the locks of an open database, and it may have the WAL bug."""
+    modules = sorted(PACKAGE.rglob("*.py"))
+
+    imported = {name for module in modules for name in imports_of(module)}
+
+    assert len(modules) > 20
+    assert "apsw" in imported
+    assert "sqlite3" not in imported
+
+
+def imports_of(module: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
