@@ -74,7 +74,7 @@ def work(post: Post) -> None:
     processes.adopt_orphans()
     processes.keep_descriptors()
     lock = HeldLock.take(post.directory / worker_lock(post.row.id), wait=True)
-    if lock is None or is_free(post.directory / SUPERVISOR):
+    if lock is None:
         return  # too late: the supervisor is dead, and we were taken for dead with it
     log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
     repository = open_repository(post.options.db, worker=True, timeout=_LOCK_PATIENCE)
@@ -308,10 +308,13 @@ class Worker:
         self._epoll.register(descriptor, select.EPOLLIN)
 
     def _watch_supervisor(self) -> None:
-        # The lock was held a moment ago, so this pid is the supervisor's unless it died since:
-        # then the pidfd is another's, and the lock is free.
-        descriptor = os.pidfd_open(self._post.pool.pid)
+        try:
+            descriptor = os.pidfd_open(self._post.pool.pid)
+        except ProcessLookupError:
+            self._stopping = True
+            return
         self._watch(descriptor, lambda: self._supervisor_died(descriptor))
+        # If its lock is free it died before we looked, and the pid is another's by now.
         if is_free(self._post.directory / SUPERVISOR):
             self._stopping = True
 

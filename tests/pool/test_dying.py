@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from queuectl_engine import Engine, JobState
+from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.processes import stat_of
+from queuectl_engine.pool.worker import Post, work
 from tests.pool.conftest import StartPool, ended, running
+from tests.samples import pool_row
 from tests.waiting import until
 
 
@@ -95,6 +100,30 @@ def test_the_next_pool_takes_over_from_one_that_was_killed_whole(
     job = ended(engine, job)
     assert (job.state, job.runs, job.deaths) == (JobState.COMPLETED, 2, 0)
     assert not _runs(first)
+
+
+def test_a_worker_that_starts_after_its_supervisor_died_claims_nothing(
+    engine: Engine, tmp_path: Path
+) -> None:
+    job = engine.add("true")
+    repository = engine._repository  # the seam that a supervisor uses
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    pool = repository.start_pool(
+        pool_row(repository.run_directory, pid=dead.pid), now=job.created_at
+    )
+    row = repository.start_worker(pool.id, 1, now=job.created_at)
+    directory = repository.run_directory / pool.directory
+    post = Post(PoolOptions(engine.database.location), pool, row, directory)
+
+    worker = multiprocessing.get_context("spawn").Process(target=work, args=(post,))
+    worker.start()
+    worker.join(30)
+    worker.kill()  # one that goes on must not hang the run
+
+    assert worker.exitcode == 0
+    assert engine.get(job.id).runs == 0
+    assert repository.workers() == []
 
 
 def test_a_killed_fork_server_is_not_taken_for_its_workers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Callable
@@ -10,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from queuectl_engine import Engine, JobState, open_engine
+from queuectl_engine import Context, Engine, JobState, open_engine
+from queuectl_engine.pool import processes
+from queuectl_engine.pool.runner import Run
+from queuectl_engine.repository.protocol import AttemptId, Claim
 from tests.pool.conftest import StartPool, ended, printed, running
+from tests.samples import stored
 from tests.waiting import until
 
 
@@ -196,6 +201,20 @@ def test_what_a_job_leaves_behind_ends_with_it_unless_spared(
     ended(engine, engine.add(command, allow_background=True))
     assert _sleepers("343")
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+def test_the_group_ends_with_its_leader_where_children_cannot_be_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claim = Claim(AttemptId(1, 1, "cafe"), stored(command="sleep 346 & true"), Context("/", 0o022))
+    run = Run(claim, grace=1.0, output_limit=1000)
+    run.start({"PATH": os.defpath, "QUEUECTL_TOKEN": "cafe"})
+    select.select([run.pidfd], [], [])
+    monkeypatch.setattr(processes, "children", list)  # a kernel without CONFIG_PROC_CHILDREN
+
+    run.reap(())
+
+    until(lambda: not _sleepers("346"))
 
 
 def test_a_daemon_that_left_the_session_ends_with_its_job(
