@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -12,11 +13,14 @@ from types import TracebackType
 from typing import Final, Self, Unpack
 
 from queuectl_engine.advice import advice
-from queuectl_engine.errors import BadInput, NoSuchJob
+from queuectl_engine.errors import BadInput, NoSuchCause, NoSuchJob, ReadOnly
+from queuectl_engine.explain import explain
+from queuectl_engine.filter import Field, Filter, Term
 from queuectl_engine.job import (
     STORED_AS,
     Added,
     Attempt,
+    Cause,
     Chunk,
     Context,
     Counts,
@@ -32,21 +36,36 @@ from queuectl_engine.job import (
 )
 from queuectl_engine.lifecycle import FINAL
 from queuectl_engine.new_job import (
+    Changes,
     Policy,
     Surroundings,
     capture_context,
     check_moment,
     check_queue,
+    edited,
     new_job,
     user_name,
 )
+from queuectl_engine.plan import Act, Done, Plan, Selection, Undo, Was, command_line
 from queuectl_engine.repository import open_repository
-from queuectl_engine.repository.protocol import JobRepository, Key, Page
+from queuectl_engine.repository.protocol import JobRepository, Key, Matches, Page
 from queuectl_engine.safe_text import safe_text
 from queuectl_engine.settings import Database, Settings, choose_database, load_settings
 
-CHUNK: Final = 5_000  # jobs in one transaction of a bulk verb
+CHUNK: Final = 1_000  # jobs in one transaction of a bulk act
+ADDED_AT_ONCE: Final = 5_000
+SLICE: Final = 20_000  # jobs that one step of a search looks at
+COUNTED_SLICES: Final = 10  # a larger selection is not counted before it is asked about
 _POLL: Final = 0.05  # seconds between two looks for a change while waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Matching neighbours of a view with their places, and where a search goes on."""
+
+    jobs: tuple[Job, ...]
+    keys: tuple[Key, ...]
+    rest: Key | None
 
 
 def open_engine(
@@ -54,16 +73,23 @@ def open_engine(
     *,
     create: bool = False,
     timeout: float = 5.0,
+    read_only: bool = False,
 ) -> Engine:
     """Open a database: a path, a URL, or None for the one that a command started here would use.
 
     The user's own default database is made when it does not exist, another only with `create`.
-    `timeout` is how many seconds to wait for a lock before StorageBusy. Raises NotAQueue or
+    `timeout` is how many seconds to wait for a lock before StorageBusy. With `read_only` every act
+    raises ReadOnly, and nothing is made. Raises NotAQueue or
     UnsafeStorage for a file that must not be used.
     """
     chosen = db if isinstance(db, Database) else choose_database(os.fspath(db) if db else None)
-    repository = open_repository(chosen.location, create=create or chosen.own, timeout=timeout)
-    return Engine(repository, chosen, load_settings())
+    repository = open_repository(
+        chosen.location,
+        create=not read_only and (create or chosen.own),
+        timeout=timeout,
+        read_only=read_only,
+    )
+    return Engine(repository, chosen, load_settings(), read_only=read_only)
 
 
 class Engine:
@@ -75,10 +101,18 @@ class Engine:
     Wherever a job is named, its id or its key will do.
     """
 
-    def __init__(self, repository: JobRepository, database: Database, settings: Settings) -> None:
+    def __init__(
+        self,
+        repository: JobRepository,
+        database: Database,
+        settings: Settings,
+        *,
+        read_only: bool = False,
+    ) -> None:
         """Use `open_engine`. The engine owns the repository and closes it."""
         self._repository = repository
-        self._settings = settings
+        self._read_only = read_only
+        self.settings = settings
         self.database = database
 
     def __enter__(self) -> Self:
@@ -106,8 +140,8 @@ class Engine:
         return capture_context(
             cwd=around.get("cwd"),
             env=around.get("env"),
-            shell=around.get("shell") or self._settings.shell,
-            also=self._settings.capture_env,
+            shell=around.get("shell") or self.settings.shell,
+            also=self.settings.capture_env,
         )
 
     def new_job(
@@ -141,7 +175,7 @@ class Engine:
         """
         added: list[Added] = []
         rest = iter(jobs)
-        while chunk := list(islice(rest, CHUNK)):
+        while chunk := list(islice(rest, ADDED_AT_ONCE)):
             added += self._repository.add(chunk, now=_now())
         return added
 
@@ -172,13 +206,20 @@ class Engine:
         return islice(self._all_jobs(state, queue), limit)
 
     def page(
-        self, view: View, *, limit: int, at: Key | None = None, backwards: bool = False
+        self,
+        view: View,
+        *,
+        limit: int,
+        at: Key | None = None,
+        backwards: bool = False,
+        cause: int | None = None,
     ) -> Page:
         """A window of a view, from place `at` on, inclusive; always in view order.
 
-        Without `at` the first jobs, or the last ones when `backwards`. The cost follows `limit`.
+        Without `at` the first jobs, or the last ones when `backwards`; with `cause` only the dead
+        jobs of that cause. The cost follows `limit`.
         """
-        return self._repository.page(view, limit=limit, at=at, backwards=backwards)
+        return self._repository.page(view, limit=limit, at=at, backwards=backwards, cause=cause)
 
     def place(self, view: View, job: Job) -> Key:
         """Where the job stands in a view, or would: an `at` for `page`."""
@@ -217,6 +258,22 @@ class Engine:
         chunks = self._repository.output(job.id, attempt.number, limit=_ADVICE_BYTES)
         pieces = [p.data for chunk in chunks for p in chunk.pieces if p.stream is Stream.ERR]
         return advice(job, attempt, b"".join(pieces)[-_ADVICE_BYTES:].decode("utf-8", "replace"))
+
+    def causes(self, limit: int = 200) -> list[Cause]:
+        """Why jobs are dead: causes that have dead jobs, newest death first; cheap at any size."""
+        return self._repository.causes(limit=limit)
+
+    def cause(self, cause_id: int) -> Cause:
+        """One cause. Raises NoSuchCause when no job is dead of it."""
+        if (found := self._repository.cause(cause_id)) is None:
+            raise NoSuchCause(f"no job is dead of cause {cause_id}; 'queuectl failures' lists them")
+        return found
+
+    def explain(self, id_or_key: int | str) -> str:
+        """The one reason why a job does not run, or what it does, in a sentence."""
+        job = self.get(id_or_key)
+        paused = any(queue.paused for queue in self.queues() if queue.name == job.queue)
+        return explain(job, self.pools(), paused=paused, now=_now())
 
     def counts(self) -> Counts:
         """Exact numbers of jobs by state; costs the same at any size."""
@@ -260,26 +317,14 @@ class Engine:
         ids = self._distinct(ids_or_keys)
         self._repository.requeue(ids, user=user_name(), now=_now(), run_at=run_at)
 
-    def requeue_dead(
-        self,
-        *,
-        queue: str | None = None,
-        progress: Callable[[int], bool] = lambda done: True,
-    ) -> int:
+    def requeue_dead(self, *, queue: str | None = None) -> int:
         """Requeue every job that is dead now, in chunks; how many it were.
 
-        Jobs that die meanwhile are left alone. `progress` hears the number done after each chunk
-        and ends the work by returning False.
+        Jobs that die meanwhile are left alone.
         """
-        asked_at = _now()
-        done = 0
-        while moved := self._repository.requeue_dead(
-            before=asked_at, user=user_name(), now=_now(), limit=CHUNK, queue=queue
-        ):
-            done += moved
-            if not progress(done):
-                break
-        return done
+        only = Filter() if queue is None else Filter(f"queue:{queue}", (Term(Field.QUEUE, queue),))
+        plan = self.plan(Act.REQUEUE, Selection(view=View.DEAD, filter=only))
+        return self.carry_out(plan).count
 
     def cancel(self, *ids_or_keys: int | str) -> list[int]:
         """Cancel waiting jobs, and end those that run; all of them or none.
@@ -303,6 +348,89 @@ class Engine:
     def resume(self, *queues: str) -> list[str]:
         """Undo `pause`. Raises BadInput for a queue that does not exist."""
         return self._set_paused(queues, paused=False)
+
+    # -- acting on many
+
+    def plan(self, act: Act, selection: Selection, *, run_at: datetime | None = None) -> Plan:
+        """What `act` would do to these jobs, to be shown to a person before `carry_out`.
+
+        Counts what matches up to a bound, so that asking is quick at any size. Raises NoSuchCause.
+        """
+        if run_at is not None:
+            check_moment(run_at)
+        if selection.cause is not None:
+            self.cause(selection.cause)
+        asked_at = _now()
+        count, counted = self._count(selection, asked_at)
+        command = command_line(act, selection, run_at)
+        return Plan(act, selection, asked_at, count, counted, command, run_at)
+
+    def carry_out(self, plan: Plan, *, progress: Callable[[int], bool] = lambda done: True) -> Done:
+        """Do it, in chunks, to those jobs that have not moved since the plan was made.
+
+        `progress` hears the number done after each chunk and ends the work by returning False.
+        Jobs that cannot be done to are passed over.
+        """
+        count, was, running = 0, list[Was](), list[int]()
+        for ids in self._chunks(plan.selection, plan.asked_at):
+            done, asked = self._repository.act(
+                plan.act,
+                ids,
+                asked=plan.asked_at,
+                user=user_name(),
+                now=_now(),
+                run_at=plan.run_at,
+            )
+            count += len(done) + len(asked)
+            running += asked
+            was = was + done if plan.undoable else []
+            if not progress(count):
+                break
+        return Done(count, Undo(plan.act, tuple(was)) if was else None, tuple(running))
+
+    def undo(self, undo: Undo) -> int:
+        """Take an act back where its jobs have not moved on; how many that were."""
+        return self._repository.undo(undo.jobs, user=user_name(), now=_now())
+
+    def scan(
+        self,
+        view: View,
+        wanted: Filter,
+        *,
+        limit: int,
+        at: Key | None = None,
+        backwards: bool = False,
+        budget: int = SLICE,
+    ) -> Scan:
+        """Like `page` for jobs that match, looking at no more than `budget` jobs of the view.
+
+        `rest` of the answer is where to go on; it is None when the view's end was reached.
+        """
+        matches = self._repository.scan(
+            view, wanted, limit=limit, at=at, backwards=backwards, budget=budget
+        )
+        jobs = self._repository.get([job for _, job in matches.found])
+        kept = [(key, jobs[job]) for key, job in matches.found if job in jobs]
+        kept = kept[::-1] if backwards else kept
+        return Scan(tuple(job for _, job in kept), tuple(key for key, _ in kept), matches.rest)
+
+    def matching(
+        self, view: View, wanted: Filter, *, at: Key | None = None, budget: int = SLICE
+    ) -> tuple[int, Key | None]:
+        """How many match among the next `budget` jobs of a view, and where to go on."""
+        matches = self._repository.scan(view, wanted, limit=budget, at=at, budget=budget)
+        return len(matches.found), matches.rest
+
+    def edit(self, id_or_key: int | str, **changes: Unpack[Changes]) -> Job:
+        """Change a job that is pending, retrying or dead, in place; its history says so.
+
+        Raises NoSuchJob, WrongState for one that runs or has ended well, BadInput, KeyTaken.
+        """
+        job = self.get(id_or_key)
+        to = edited(job, self.context_of(job), changes)
+        moved = "run_at" in changes
+        self._repository.edit(job.id, to, user=user_name(), now=_now(), moved=moved)
+        return self.get(job.id)
 
     # -- pools
 
@@ -339,6 +467,8 @@ class Engine:
 
         A pool of that name that runs already is returned as it is. Raises PoolRefused.
         """
+        if self._read_only:
+            raise ReadOnly("this was opened only to look; open it without read_only to change it")
         from queuectl_engine.pool.background import start_detached
         from queuectl_engine.pool.options import PoolOptions
 
@@ -358,6 +488,42 @@ class Engine:
         return stop(self._repository, self.find_pool(pool), now=now, timeout=timeout)
 
     # --
+
+    def _count(self, selection: Selection, asked_at: datetime) -> tuple[int, bool]:
+        if selection.ids:
+            return len(selection.ids), True
+        if selection.cause is not None:
+            return self.cause(selection.cause).dead, True
+        count, at = 0, None
+        for _ in range(COUNTED_SLICES):
+            matches = self._matches(selection, asked_at, at)
+            count, at = count + len(matches.found), matches.rest
+            if at is None:
+                break
+        return count, at is None
+
+    def _chunks(self, selection: Selection, asked_at: datetime) -> Iterator[Sequence[int]]:
+        for start in range(0, len(selection.ids), CHUNK):
+            yield selection.ids[start : start + CHUNK]
+        at: Key | None = None
+        while not selection.ids:
+            matches = self._matches(selection, asked_at, at, limit=CHUNK)
+            yield [job for _, job in matches.found]
+            if (at := matches.rest) is None:
+                return
+
+    def _matches(
+        self, selection: Selection, asked_at: datetime, at: Key | None, limit: int = SLICE
+    ) -> Matches:
+        return self._repository.scan(
+            selection.view or View.DEAD,
+            selection.filter or Filter(),
+            limit=limit,
+            budget=SLICE,
+            at=at,
+            cause=selection.cause,
+            until=asked_at,
+        )
 
     def _all_jobs(self, state: JobState | None, queue: str | None) -> Iterator[Job]:
         view, states = _view_of(state)

@@ -40,6 +40,16 @@ class NoSuchJob(QueuectlError):
     exit_code = ExitCode.NO_SUCH_JOB
 
 
+class NoSuchCause(QueuectlError):
+    """No dead job has this cause."""
+
+    exit_code = ExitCode.NO_SUCH_JOB
+
+
+class ReadOnly(QueuectlError):
+    """The engine was opened only to look."""
+
+
 class WrongState(QueuectlError):
     """The job exists, but is not in a state from which it can be moved like this."""
 

@@ -136,6 +136,7 @@ class Job:
     cancel_asked: bool
     parked: str | None
     context_id: int
+    cause_id: int | None
 
     @property
     def state(self) -> JobState:
@@ -223,6 +224,24 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """Why jobs are dead: those that died of the same, counted.
+
+    `line` is the masked last line of what they printed. `first_at` and `last_at` are of those that
+    are dead now; `example` is the newest of them.
+    """
+
+    id: int
+    program: str
+    ended: str
+    line: str
+    dead: int
+    first_at: datetime
+    last_at: datetime
+    example: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueueInfo:
     """A queue, whether it is paused, and how many jobs it has in each stored state."""
 
@@ -233,9 +252,10 @@ class QueueInfo:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Exact numbers of jobs by stored state, over all queues."""
+    """Exact numbers of jobs by stored state, over all queues, and of causes with dead jobs."""
 
     stored: Mapping[State, int] = field(default_factory=dict)
+    causes: int = 0
 
     def of(self, *states: State | JobState) -> int:
         """The jobs in any of these states; an outward one stands for all it covers."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import UnionType
-from typing import Final, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack, cast
 
 from queuectl_engine.errors import BadInput
 from queuectl_engine.job import (
@@ -20,6 +20,7 @@ from queuectl_engine.job import (
     DEFAULT_RETRIES,
     DEFAULT_SHELL,
     Context,
+    Job,
     NewJob,
 )
 from queuectl_engine.safe_text import safe_text
@@ -106,6 +107,28 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
     if job.key is not None:
         check_key(job.key)
     return job
+
+
+class Changes(Policy, total=False):
+    """What `edit` may change of a job: any of its policy, and its command."""
+
+    command: str | Sequence[str]
+
+
+def edited(job: Job, context: Context, changes: Changes) -> NewJob:
+    """The job as it would be added now, with these changes. Raises BadInput."""
+    policy = Policy(
+        queue=job.queue,
+        priority=job.priority,
+        max_retries=job.max_retries,
+        timeout=job.timeout,
+        key=job.key,
+        allow_background=job.allow_background,
+        log_file=job.log_file,
+    )
+    command = changes.get("command", job.argv or job.command)
+    asked = {name: value for name, value in changes.items() if name != "command"}
+    return new_job(command, context, **cast(Policy, {**policy, **asked}))
 
 
 def check_moment(run_at: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +21,13 @@ class Settings:
     """What the config file may set.
 
     `shell` runs the commands that are one line; `capture_env` names further variables that a job
-    takes along from where it was added.
+    takes along from where it was added; `keys` gives bindings of the terminal UI, by their ids,
+    other keys.
     """
 
     shell: str = DEFAULT_SHELL
     capture_env: tuple[str, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,10 @@ def _parsed(text: str, path: Path) -> Settings:
         raise BadInput(f"{path}: shell must be an absolute path, as in {DEFAULT_SHELL!r}")
     if not isinstance(names, list) or not all(_is_variable(name) for name in names):
         raise BadInput(f"{path}: capture_env must be a list of variable names")
-    return Settings(shell, tuple(names))
+    keys = values.get("keys", {})
+    if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
+        raise BadInput(f"{path}: [keys] must give each binding its keys, as in requeue = 'R'")
+    return Settings(shell, tuple(names), keys)
 
 
 def _is_variable(name: object) -> bool:

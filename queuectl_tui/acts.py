@@ -1,184 +1,173 @@
-"""What a person does to the queue: each act runs in one thread, with an engine of its own."""
+"""What a person does to the queue: each deed is a function of an engine, run off the loop."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from queuectl_engine import (
+    Act,
     BadInput,
+    Done,
     Engine,
-    Job,
+    Filter,
     JobState,
+    Key,
     NoSuchPool,
+    Plan,
     PoolInfo,
-    QueuectlError,
-    StorageError,
+    Selection,
+    Undo,
+    View,
     WrongState,
-    parse_duration,
-    parse_moment,
+    parse_filter,
     safe_text,
 )
-from queuectl_tui import words
+from queuectl_tui import asking, words
+from queuectl_tui.hands import Deed
+from queuectl_tui.table import MOST_MARKS, JobTable
+from queuectl_tui.target import Target
 
-REQUEUEABLE: Final = frozenset(
-    {JobState.DEAD, JobState.CANCELLED, JobState.COMPLETED, JobState.FAILED}
-)
-CANCELLABLE: Final = frozenset({JobState.PENDING, JobState.FAILED, JobState.PROCESSING})
-DELETABLE: Final = frozenset(JobState) - {JobState.PROCESSING}
+# What an act may be about; the line of keys shows it where such a job is meant.
+ABOUT: Final = {
+    Act.REQUEUE: frozenset(
+        {JobState.DEAD, JobState.CANCELLED, JobState.COMPLETED, JobState.FAILED}
+    ),
+    Act.CANCEL: frozenset({JobState.PENDING, JobState.FAILED, JobState.PROCESSING}),
+    Act.DELETE: frozenset(JobState) - {JobState.PROCESSING},
+}
+EDITABLE: Final = frozenset({JobState.PENDING, JobState.FAILED, JobState.DEAD})
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """An act's result: what to say, the command line that does the same, the job to show.
+class Told:
+    """A deed's result: what to say, the command line that does the same, the job to show.
 
-    `gone` are jobs that exist no more.
+    `gone` are jobs that exist no more. `undo` takes it back.
     """
 
     text: str
     command: str = ""
     job: int | None = None
     gone: frozenset[int] = frozenset()
+    undo: Undo | None = None
 
 
-Act = Callable[[Engine], Done]
-Tell = Callable[[Done | QueuectlError], object]
+def plan(act: Act, meant: Target, run_at: datetime | None = None) -> Deed[Plan]:
+    """What would be done; nothing is."""
+
+    def deed(engine: Engine) -> Plan:
+        selection = _those_that_can(act, meant.selection)
+        found = engine.plan(act, selection, run_at=run_at)
+        if not found.counted and selection is meant.selection and meant.known is not None:
+            # We have looked further than a question may take.
+            found = replace(found, count=max(meant.known, found.count), counted=True)
+        if not found.count:
+            raise WrongState(f"no job here can be {asking.DONE[act]}")
+        return found
+
+    return deed
 
 
-class Hands:
-    """The thread that acts, one act after the other. `tell` is called from it."""
+def carry_out(agreed: Plan, meant: Target, progress: Callable[[int], bool]) -> Deed[Told]:
+    """Do what was planned; only jobs that have not moved since are touched."""
+    stopped = False
 
-    def __init__(self, open_engine: Callable[[], Engine]) -> None:
-        self._open = open_engine
-        self._engine: Engine | None = None
-        self._todo: queue.SimpleQueue[tuple[Act, Tell] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="queuectl-acts", daemon=True)
+    def go_on(count: int) -> bool:
+        nonlocal stopped
+        stopped = not progress(count)
+        return not stopped
 
-    def start(self) -> None:
-        """Be ready. The engine is opened at the first act."""
-        self._thread.start()
+    def deed(engine: Engine) -> Told:
+        done = engine.carry_out(agreed, progress=go_on)
+        if not done.count and not stopped:
+            raise WrongState(_none_left(engine, agreed, meant))
+        text = asking.outcome(agreed, meant, done, stopped=stopped and done.count < agreed.count)
+        return _told(agreed, meant, done, text)
 
-    def stop(self) -> None:
-        """End after the act at hand; an act that hangs is left behind."""
-        self._todo.put(None)
-        if self._thread.is_alive():
-            self._thread.join(timeout=1.0)
-
-    def do(self, act: Act, tell: Tell) -> None:
-        """Act soon, and tell what came of it."""
-        self._todo.put((act, tell))
-
-    def _run(self) -> None:
-        while (todo := self._todo.get()) is not None:
-            act, tell = todo
-            tell(self._result(act))
-        if self._engine is not None:
-            self._engine.close()
-
-    def _result(self, act: Act) -> Done | QueuectlError:
-        try:
-            self._engine = self._engine or self._open()
-            return act(self._engine)
-        except StorageError as error:
-            self._engine = None  # opened again by the next act
-            return error
-        except QueuectlError as error:
-            return error
+    return deed
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A job as it is typed: text in every field, empty for the default."""
+def at_once(act: Act, meant: Target, run_at: datetime | None = None) -> Deed[Told]:
+    """Plan it and do it, without a question between."""
 
-    command: str
-    queue: str = ""
-    priority: str = ""
-    retries: str = ""
-    timeout: str = ""
-    run_at: str = ""
-    directory: str = ""
-    key: str = ""
-    shell: str = ""
+    def deed(engine: Engine) -> Told:
+        return carry_out(plan(act, meant, run_at)(engine), meant, lambda done: True)(engine)
+
+    return deed
 
 
-def add(form: Form, now: datetime) -> Act:
-    """Add a job. Raises BadInput at once for a number or time that is none.
+def undo(last: Undo) -> Deed[Told]:
+    """Take an act back where its jobs have not moved on."""
 
-    `now` is aware and local: times without a zone are meant so.
+    def deed(engine: Engine) -> Told:
+        count = engine.undo(last)
+        left = len(last.jobs) - count
+        rest = f" · {words.number(left)} moved on and stay" if left else ""
+        only = last.jobs[0].id if len(last.jobs) == 1 else None
+        return Told(f"{words.jobs(count)} taken back{rest}", job=only)
+
+    return deed
+
+
+def between(table: JobTable, one: tuple[int, Key], other: tuple[int, Key]) -> Deed[list[int]]:
+    """The jobs of a table from one to the other, both included; at most as many as can be marked.
+
+    Raises BadInput when there are more.
     """
-    priority = _whole(form.priority or "0", "priority")
-    retries = _whole(form.retries or "3", "retries")
-    timeout = None if form.timeout in ("", "none") else parse_duration(form.timeout)
-    run_at = None if form.run_at in ("", "now") else parse_moment(form.run_at, now=now)
+    view, wanted, cause = table.view, table.filter, table.cause
 
-    def act(engine: Engine) -> Done:
-        job = engine.new_job(
-            form.command,
-            engine.context(cwd=form.directory or None, shell=form.shell or None),
-            queue=form.queue or "default",
-            priority=priority,
-            max_retries=retries,
-            timeout=timeout,
-            run_at=run_at,
-            key=form.key or None,
-        )
-        [added] = engine.add_many([job])
-        if not added.created:
-            text = f"job {added.id} has this key already: it is {added.state}, nothing is added"
-            return Done(text, job=added.id)
-        return Done(f"added as {added.id}", job=added.id)
+    def deed(engine: Engine) -> list[int]:
+        for (_, start), (end, _) in ((one, other), (other, one)):
+            ids = _ids_from(engine, view, wanted, cause, start)
+            if end in ids:
+                return ids[: ids.index(end) + 1]
+        raise BadInput(f"that are more than {words.number(MOST_MARKS)} jobs; * marks all of them")
 
-    return act
+    return deed
 
 
-def requeue(ids: Collection[int]) -> Act:
-    """Send jobs back to pending with a fresh budget: those that still can be."""
-    return _each("requeue", "requeued", ids, REQUEUEABLE, lambda engine, ids: engine.requeue(*ids))
+def set_paused(queue: str, *, paused: bool) -> Deed[Told]:
+    """Start nothing more from a queue, or go on."""
+
+    def deed(engine: Engine) -> Told:
+        (engine.pause if paused else engine.resume)(queue)
+        name, verb = safe_text(queue), "pause" if paused else "resume"
+        return Told(f"queue {name} {verb}d", f"queuectl {verb} {name}")
+
+    return deed
 
 
-def cancel(ids: Collection[int]) -> Act:
-    """Cancel jobs that wait, end those that run."""
-    return _each("cancel", "cancelled", ids, CANCELLABLE, lambda engine, ids: engine.cancel(*ids))
-
-
-def delete(ids: Collection[int]) -> Act:
-    """Delete jobs that do not run."""
-    deleted = _each("delete", "deleted", ids, DELETABLE, lambda engine, ids: engine.delete(*ids))
-    return lambda engine: replace(deleted(engine), job=None, gone=frozenset(ids))
-
-
-def scale(by: int, pool: str | None) -> Act:
+def scale(by: int, pool: str | None) -> Deed[Told]:
     """One worker more or less."""
 
-    def act(engine: Engine) -> Done:
+    def deed(engine: Engine) -> Told:
         found = engine.scale(by=by, pool=pool)
         wanted = words.workers(found.wanted)
-        return Done(f"pool {safe_text(found.name)}: {wanted} wanted", _scale_line(found))
+        return Told(f"pool {safe_text(found.name)}: {wanted} wanted", _scale_line(found))
 
-    return act
+    return deed
 
 
-def start_pool() -> Act:
+def start_pool() -> Deed[Told]:
     """Start a pool in the background."""
 
-    def act(engine: Engine) -> Done:
+    def deed(engine: Engine) -> Told:
         pool = engine.start_pool()
-        return Done(
+        return Told(
             f"pool {safe_text(pool.name)} runs in the background", "queuectl worker --detach"
         )
 
-    return act
+    return deed
 
 
-def more_workers(pool: str | None) -> Act:
+def more_workers(pool: str | None) -> Deed[Told]:
     """One worker more, or a first pool where there is none after all."""
     scaled, started = scale(1, pool), start_pool()
 
-    def act(engine: Engine) -> Done:
+    def deed(engine: Engine) -> Told:
         try:
             return scaled(engine)
         except NoSuchPool:
@@ -186,43 +175,50 @@ def more_workers(pool: str | None) -> Act:
                 raise
             return started(engine)
 
-    return act
+    return deed
+
+
+def _those_that_can(act: Act, meant: Selection) -> Selection:
+    """In the table of what waits, requeueing is for what waits for a retry."""
+    if act is not Act.REQUEUE or meant.view is not View.PENDING:
+        return meant
+    text = f"{meant.filter or ''} state:failed".strip()
+    return Selection(view=View.PENDING, filter=parse_filter(text, now=datetime.now().astimezone()))
+
+
+def _told(agreed: Plan, meant: Target, done: Done, text: str) -> Told:
+    command = agreed.command
+    if len(meant.ids) > _SPELLED:
+        command = " ".join(command.split(" ")[: _SPELLED + 2]) + " …"
+    gone = frozenset(meant.ids) if agreed.act is Act.DELETE else frozenset[int]()
+    shown = None if gone else meant.job
+    return Told(text, command, job=shown, gone=gone, undo=done.undo)
+
+
+def _none_left(engine: Engine, agreed: Plan, meant: Target) -> str:
+    if meant.job is None:
+        return f"none of the {words.jobs(agreed.count)} can be {asking.DONE[agreed.act]} any more"
+    job = engine.get(meant.job)
+    return f"job {job.id} is {job.state}; it cannot be {asking.DONE[agreed.act]}"
+
+
+def _ids_from(
+    engine: Engine, view: View, wanted: Filter, cause: int | None, start: Key
+) -> list[int]:
+    if not wanted:
+        page = engine.page(view, limit=MOST_MARKS, at=start, cause=cause)
+        return [job.id for job in page.jobs]
+    ids: list[int] = []
+    at: Key | None = start
+    while at is not None and len(ids) < MOST_MARKS:
+        found = engine.scan(view, wanted, limit=MOST_MARKS - len(ids), at=at)
+        ids += [job.id for job in found.jobs]
+        at = found.rest
+    return ids
 
 
 def _scale_line(pool: PoolInfo) -> str:
     return f"queuectl scale {pool.wanted} --pool {safe_text(pool.name)}"
 
 
-def _each(
-    verb: str,
-    done: str,
-    ids: Collection[int],
-    states: Collection[JobState],
-    do: Callable[[Engine, list[int]], object],
-) -> Act:
-    def act(engine: Engine) -> Done:
-        """Touch only those that are still what they were when it was asked."""
-        found = engine.find(ids)
-        fit = [job_id for job_id in ids if _in(found.get(job_id), states)]
-        if len(ids) > 1 and not fit:
-            raise WrongState(f"none of the {words.jobs(len(ids))} can be {done} any more")
-        do(engine, fit if len(ids) > 1 else list(ids))
-        left = len(ids) - len(fit) if len(ids) > 1 else 0
-        rest = f" · {words.number(left)} had moved on" if left else ""
-        named = " ".join(map(str, fit[:5])) + (" …" if len(fit) > 5 else "")
-        only = next(iter(ids)) if len(ids) == 1 else None
-        what = f"{only} {done}" if only else f"{words.jobs(len(fit))} {done}"
-        return Done(what + rest, f"queuectl {verb} {named}", job=only)
-
-    return act
-
-
-def _in(job: Job | None, states: Collection[JobState]) -> bool:
-    return job is not None and job.state in states
-
-
-def _whole(text: str, name: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise BadInput(f"{name} '{safe_text(text)}' is no whole number") from None
+_SPELLED: Final = 5  # ids that a command line names in the message line

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Final, NoReturn
 
 from rich.text import Text
@@ -21,10 +23,13 @@ from textual.theme import Theme
 
 from queuectl_engine import Database, QueuectlError, __version__, open_engine, safe_text
 from queuectl_tui import terminal
-from queuectl_tui.acts import Hands
+from queuectl_tui.door import Door
 from queuectl_tui.feed import EngineFeed, Feed
+from queuectl_tui.hands import Hands
 from queuectl_tui.screens.jobs import JobsScreen
-from queuectl_tui.screens.watch import Clock
+from queuectl_tui.screens.live import Clock
+from queuectl_tui.screens.study import StudyScreen
+from queuectl_tui.widgets.line_view import ASCII
 
 FIRST: Final = 0.1  # seconds until the first frame
 CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
@@ -68,24 +73,47 @@ class QueueApp(App[None], inherit_bindings=False):
         Binding("ctrl+z", "suspend_process", "suspend", show=False, priority=True, id="suspend"),
     ]
 
-    def __init__(self, database: Database, feed: Feed, hands: Hands, now: Clock = _now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        feed: Feed,
+        hands: Hands,
+        porter: Hands | None,
+        now: Clock = _now,
+        *,
+        ascii_only: bool = False,
+        keymap: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`porter` does what is long; without one nothing can be changed.
+
+        `keymap` has other keys for bindings, by their ids.
+        """
         # At construction: set later, a theme of the terminal's colours draws black on black.
         super().__init__(ansi_color=True)
         self.register_theme(_THEME)
         self.theme = _THEME.name
         self.animation_level = "none"
+        self.set_class(ascii_only, ASCII)
         self._database = database
         self._feed = feed
         self._hands = hands
+        self._porter = porter
+        self._wished = keymap
         self._now = now
 
     def get_driver_class(self) -> type[Driver]:
         """A driver that survives the loss of the terminal; tests run without any."""
         return terminal.TerminalDriver
 
-    def get_default_screen(self) -> JobsScreen:
+    def get_default_screen(self) -> StudyScreen:
         """The only screen there always is."""
-        return JobsScreen(self._database, self._feed, self._hands, self._now)
+        around = (self._database, self._feed, self._hands)
+        if self._porter is None:
+            screen = StudyScreen(*around, self._now)
+        else:
+            screen = JobsScreen(*around, self._porter, self._now)
+        screen.use_keys(self._wished)
+        return screen
 
     def on_mount(self) -> None:
         """Leave the terminal as it was, whatever ends the program."""
@@ -106,6 +134,27 @@ class QueueApp(App[None], inherit_bindings=False):
         self._close_messages_no_wait()
 
 
+def queue_app(
+    database: Database,
+    *,
+    read_only: bool = False,
+    ascii_only: bool = False,
+    keymap: Mapping[str, str] = MappingProxyType({}),
+) -> QueueApp:
+    """The app on a database, with a connection for the feed and one for each pair of hands."""
+    opener = partial(open_engine, database, read_only=read_only)
+    hands, porter = (Hands(Door(opener, database)) for _ in range(2))
+    feed = EngineFeed(Door(opener, database))
+    return QueueApp(
+        database,
+        feed,
+        hands,
+        None if read_only else porter,
+        ascii_only=ascii_only,
+        keymap=keymap,
+    )
+
+
 def main() -> None:
     """Run `queuectl-tui`; exits with the code of what went wrong."""
     options = _options()
@@ -116,12 +165,12 @@ def main() -> None:
     if os.environ.get("NO_COLOR") == "":  # set but empty means no wish (no-color.org)
         del os.environ["NO_COLOR"]
     try:
-        with open_engine(options.db) as engine:  # what is wrong with it is said before we draw
-            database = engine.database
+        # What is wrong with it is said before we draw.
+        with open_engine(options.db, read_only=options.read_only) as engine:
+            database, keymap = engine.database, engine.settings.keys
     except QueuectlError as error:
         _give_up(safe_text(str(error)), code=error.exit_code)
-    opener = partial(open_engine, database)
-    app = QueueApp(database, EngineFeed(opener), Hands(opener))
+    app = queue_app(database, read_only=options.read_only, ascii_only=options.ascii, keymap=keymap)
     app.run(mouse=False)
     terminal.let_go()
     sys.exit(app.return_code)
@@ -132,6 +181,10 @@ def _options() -> argparse.Namespace:
         prog="queuectl-tui", description="A full-screen view of a job queue. ? shows every key."
     )
     parser.add_argument("--db", metavar="PATH|URL", help="the database (default: as queuectl does)")
+    parser.add_argument(
+        "--read-only", action="store_true", help="offer no key that changes anything"
+    )
+    parser.add_argument("--ascii", action="store_true", help="draw borders and marks with ASCII")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser.parse_args()
 

@@ -1,6 +1,7 @@
 """The columns of the tables of jobs: short ones of fixed width, so that nothing jumps.
 
-The command comes last: whatever it holds, it cannot push another column out of place.
+The command comes last: whatever it holds, it cannot push another column out of place. Of dead jobs
+it is less telling than what they died of, so it gives way to that where there is little room.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from queuectl_engine import Job, JobState, State, View, safe_text
+from queuectl_engine import Cause, Job, JobState, State, View, safe_text
 from queuectl_tui import ink, words
 from queuectl_tui.ink import Ink, Line, Span
 
@@ -68,11 +69,9 @@ COLUMNS: Final[Mapping[View, tuple[Column, ...]]] = {
     ),
     View.DEAD: (
         _ID,
-        _QUEUE,
         _TRIES,
+        _QUEUE,
         Column("DIED", 6, lambda job, now: words.age(job.finished_at, now)),
-        Column("WHY", 11, lambda job, now: words.short_reason(job), lambda job: Ink.BAD),
-        _KEY,
     ),
     View.FINISHED: (
         _ID,
@@ -85,13 +84,30 @@ COLUMNS: Final[Mapping[View, tuple[Column, ...]]] = {
 }
 
 
+_ENDED_BY: Final = 10  # width of what ended a job
+_WHY: Final = 44  # width of the whole WHY where the command stands beside it
+_BOTH_FROM: Final = 88  # width from which it does
+
+
 def heading(view: View, width: int) -> Line:
     """The line of column titles."""
     titles = "".join(ink.cell(column.title, column.width) for column in _columns(view, width))
-    return ink.line(ink.quiet(ink.cut(f"   {titles}COMMAND", width)))
+    last = "COMMAND"
+    if view is View.DEAD:
+        last = ink.cell("WHY", _WHY) + last if width >= _BOTH_FROM else "WHY"
+    return ink.line(ink.quiet(ink.cut(f"   {titles}{last}", width)))
 
 
-def row(view: View, job: Job, width: int, now: datetime, *, sign: str, marked: bool) -> Line:
+def row(
+    view: View,
+    job: Job,
+    width: int,
+    now: datetime,
+    *,
+    sign: str,
+    marked: bool,
+    cause: Cause | None = None,
+) -> Line:
     """A job's line. `sign` is what stands before it: the cursor, or nothing."""
     before = f"{sign or ' '}{MARK if marked else ' '} "
     parts: list[Span | str] = [Span(before, Ink.STRONG if before.strip() else Ink.PLAIN)]
@@ -99,8 +115,20 @@ def row(view: View, job: Job, width: int, now: datetime, *, sign: str, marked: b
     for column in _columns(view, width):
         parts.append(Span(ink.cell(column.text(job, now), column.width), column.ink(job)))
         left -= column.width
+    if view is View.DEAD and width < _BOTH_FROM:
+        return ink.line(*parts, *why(words.short_reason(job), cause, left))
+    if view is View.DEAD:
+        parts += [*why(words.short_reason(job), cause, _WHY - 1), " "]
+        left -= _WHY
     parts.append(ink.cut(safe_text(job.command), max(left, 0)))
     return ink.line(*parts)
+
+
+def why(ended: str, cause: Cause | None, width: int) -> list[Span | str]:
+    """What ended a job, and the last it said, masked: in `width` cells."""
+    said = "" if cause is None else words.last_words(cause)
+    first = min(_ENDED_BY, width)
+    return [Span(ink.cell(ended, first), Ink.BAD), ink.fit(said, width - first)]
 
 
 def as_cursor(drawn: Line, width: int) -> Line:

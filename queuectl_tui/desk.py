@@ -6,16 +6,17 @@ on it. It stays there through every state until the cursor moves.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Final
 
-from queuectl_engine import Job, JobState, PoolInfo, QueueInfo, View, WorkerInfo
-from queuectl_tui.picture import Snapshot, Wanted
-from queuectl_tui.table import Cursor, JobTable
+from queuectl_engine import Cause, Filter
+from queuectl_tui.cursor import Cursor, pool_rows
+from queuectl_tui.picture import Snapshot, Speech, Table, Tally, Wanted
+from queuectl_tui.table import JobTable
+from queuectl_tui.target import Target
 
-TABLES: Final = (View.PENDING, View.PROCESSING, View.DEAD)
+TABLES: Final = (Table.PENDING, Table.PROCESSING, Table.DEAD)
 
 
 class Place(StrEnum):
@@ -25,119 +26,86 @@ class Place(StrEnum):
     FINISHED = "finished"
     POOLS = "pools"
     QUEUES = "queues"
+    CAUSES = "causes"
+    CAUSE = "cause"  # the jobs of one cause
 
 
-@dataclass(frozen=True, slots=True)
-class PoolRow:
-    """A row of the pools list: a pool, or one of its workers."""
-
-    pool: PoolInfo
-    worker: WorkerInfo | None = None
-
-    @property
-    def name(self) -> str:
-        """What the cursor remembers it by."""
-        return f"{self.pool.id}/{self.worker.id if self.worker else ''}"
-
-
-def pool_rows(pools: Sequence[PoolInfo]) -> list[PoolRow]:
-    """Each pool, with its workers below it."""
-    rows: list[PoolRow] = []
-    for pool in pools:
-        rows.append(PoolRow(pool))
-        rows += [PoolRow(pool, worker) for worker in pool.workers]
-    return rows
+_ALONE: Final = {Place.FINISHED: Table.FINISHED, Place.CAUSE: Table.CAUSE}
+_BEFORE: Final = {Place.CAUSE: Place.CAUSES}  # where going back leads, else to the tables
 
 
 class Desk:
     """The state behind the main screen. Everything here is quick and touches no database."""
 
     def __init__(self) -> None:
-        self.tables = {view: JobTable(view) for view in (*TABLES, View.FINISHED)}
+        self.tables = {table: JobTable(table.view) for table in Table}
         self.place = Place.TABLES
-        self.focus = View.PENDING
+        self.focus = Table.PENDING
         self.on_detail = False  # the keys that move scroll the detail
         self.opened = False  # the detail fills the screen
         self.chosen: int | None = None
+        self.attempt: int | None = None  # whose output is shown; None for the last
         self.shown = Snapshot()
+        self.held: Snapshot | None = None  # the newest picture, while an older one is held
+        self.said: Speech | None = None  # stands in the detail until the cursor moves
         self.pools = Cursor()
         self.queues = Cursor()
+        self.causes = Cursor()
         self._choosing = True  # the next job that the cursor stands on is chosen
         self.tables[self.focus].hold()
 
     # -- what there is
 
     @property
-    def table(self) -> JobTable | None:
+    def table_name(self) -> Table | None:
         """The table of jobs that has the focus, None where a list has it."""
-        match self.place:
-            case Place.TABLES:
-                return self.tables[self.focus]
-            case Place.FINISHED:
-                return self.tables[View.FINISHED]
-            case _:
-                return None
+        return self.focus if self.place is Place.TABLES else _ALONE.get(self.place)
+
+    @property
+    def table(self) -> JobTable | None:
+        """The same, itself."""
+        return None if self.table_name is None else self.tables[self.table_name]
 
     @property
     def detail_has_keys(self) -> bool:
         """Whether moving means the detail."""
         return self.on_detail or self.opened
 
-    def live_pools(self) -> list[PoolInfo]:
-        """Pools that can start jobs: a pool elsewhere is believed."""
-        return [pool for pool in self.shown.pools if pool.alive is not False]
-
-    def pool_under_cursor(self) -> PoolInfo | None:
-        """The pool that the cursor of the pools list stands on."""
-        row = self._pool_row()
-        return row.pool if row else None
-
-    def targets(self) -> list[int]:
-        """The jobs an act is about: the marked ones, else the one under the cursor.
-
-        In the detail, and where the cursor stands on a job that nobody chose because the chosen
-        one has just left, it is the job in the detail.
-        """
-        table = self.table
-        if table is not None and not self.detail_has_keys:
-            if table.marks:
-                return sorted(table.marks)
-            job = table.current()
-            if job is not None and table.anchored:
-                return [job.id]
-        return [] if self.chosen is None else [self.chosen]
-
-    def job(self, job_id: int) -> Job | None:
-        """A job that is somewhere on the screen."""
-        detail = self.shown.detail
-        if detail is not None and detail.id == job_id:
-            return detail.job
-        windows = (table.window for table in self.tables.values())
-        return next((job for window in windows for job in window.jobs if job.id == job_id), None)
-
-    def waiting(self) -> int:
-        """How many jobs a first worker would find to do."""
-        return self.shown.counts.of(JobState.PENDING, JobState.FAILED)
-
     # -- the feed
 
     def wanted(self, detail: int | None) -> Wanted:
         """What to read; `detail` is the job whose detail is wanted by now."""
-        views = TABLES if self.place is not Place.FINISHED else (*TABLES, View.FINISHED)
+        alone = _ALONE.get(self.place)
+        tables = TABLES if alone is None else (*TABLES, alone)
         return Wanted(
-            spots={view: self.tables[view].spot() for view in views},
+            spots={table: self.tables[table].spot() for table in tables},
             detail=detail,
-            queues=self.place is Place.QUEUES,
+            attempt=self.attempt if detail == self.chosen else None,
+            causes=self.place in (Place.CAUSES, Place.CAUSE),
         )
+
+    def size(self, table: Table) -> Tally:
+        """How many jobs a table has, as far as that is known."""
+        if self.tables[table].filter:
+            return self.shown.found.get(table, Tally())
+        if table is Table.CAUSE:
+            cause = self.shown.known_cause(self.tables[table].cause)
+            return Tally(cause.dead if cause else 0, complete=True)
+        return Tally(self.shown.counts.of(*table.states), complete=True)
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Take a new picture of the queue."""
         self.shown = snapshot
-        for view, window in snapshot.windows.items():
-            self.tables[view].adopt(window)
+        for table, window in snapshot.windows.items():
+            self.tables[table].adopt(window)
         self.pools.settle([row.name for row in pool_rows(snapshot.pools)])
         self.queues.settle([queue.name for queue in snapshot.queues])
+        self.causes.settle([str(cause.id) for cause in snapshot.causes])
         self._choose()
+
+    def missed(self) -> int | None:
+        """How many jobs have moved since the picture that is held; None when none is."""
+        return None if self.held is None else self.held.moved_since(self.shown)
 
     def resize(self, rows: int) -> None:
         """The table that has the focus can show so many rows."""
@@ -146,7 +114,7 @@ class Desk:
 
     # -- going places
 
-    def go(self, place: Place, focus: View | None = None) -> None:
+    def go(self, place: Place, focus: Table | None = None) -> None:
         """Show a place; among the tables, give one the focus."""
         if self.table is not None:
             self.table.release()
@@ -156,6 +124,13 @@ class Desk:
         if self.table is not None:
             self.table.hold()
         self._chosen_by_cursor()
+
+    def list_cause(self, cause: Cause) -> None:
+        """Show the jobs of one cause."""
+        table = JobTable(Table.CAUSE.view, cause=cause.id)
+        table.resize(self.tables[Table.CAUSE].rows)
+        self.tables[Table.CAUSE] = table
+        self.go(Place.CAUSE)
 
     def next_pane(self, by: int) -> None:
         """Give the focus to the next pane: the tables in turn, then the detail."""
@@ -179,9 +154,11 @@ class Desk:
         if self.opened:
             self.opened = False
         elif self.on_detail:
-            self.on_detail = False
+            self.on_detail, self.said = False, None
+        elif self.table is not None and self.table.filter:
+            self.search(Filter())
         elif self.place is not Place.TABLES:
-            self.go(Place.TABLES)
+            self.go(_BEFORE.get(self.place, Place.TABLES))
         else:
             return False
         return True
@@ -190,38 +167,60 @@ class Desk:
 
     def move(self, by: int) -> None:
         """Move the cursor by rows."""
-        match self.place:
-            case Place.POOLS:
-                self.pools.move(by, [row.name for row in pool_rows(self.shown.pools)])
-            case Place.QUEUES:
-                self.queues.move(by, [queue.name for queue in self.shown.queues])
-            case _:
-                self._table().move(by)
+        if self.table is not None:
+            self.table.move(by)
+        else:
+            self._move_in_list(by)
         self._chosen_by_cursor()
 
     def page(self, by: int) -> None:
         """Move rows and cursor together."""
-        if self.table is None:
-            self.move(by)
-        else:
+        if self.table is not None:
             self.table.page(by)
-            self._chosen_by_cursor()
+        else:
+            self._move_in_list(by)
+        self._chosen_by_cursor()
 
     def first(self) -> None:
         """Go to the first row."""
-        if self.table is None:
-            self.move(-len(self._names()))
-        else:
+        if self.table is not None:
             self.table.first()
-            self._chosen_by_cursor()
+        else:
+            self._move_in_list(-len(self._list()[1]))
+        self._chosen_by_cursor()
 
     def last(self) -> None:
         """Go to the last row."""
-        if self.table is None:
-            self.move(len(self._names()))
-        else:
+        if self.table is not None:
             self.table.last()
+        else:
+            self._move_in_list(len(self._list()[1]))
+        self._chosen_by_cursor()
+
+    def point(self, table: Table, line: int) -> None:
+        """Go to a row that is on the screen."""
+        if self.table_name is not table:
+            self.go(Place.TABLES, table)
+        self.on_detail = False
+        here = self.tables[table]
+        if line < len(here.window.jobs):
+            here.move(line - here.line)
+        self._chosen_by_cursor()
+
+    def search(self, wanted: Filter) -> None:
+        """Show only what matches in the table with the focus; the cursor goes to the first."""
+        if self.table is not None:
+            self.table.search(wanted)
             self._chosen_by_cursor()
+
+    def show_attempt(self, by: int) -> None:
+        """Show the output of an earlier or later attempt."""
+        detail = self.shown.detail
+        if detail is None or detail.job is None or not detail.job.runs:
+            return
+        last = detail.job.runs
+        wanted = max(min((self.attempt or last) + by, last), 1)
+        self.attempt = None if wanted == last else wanted
 
     # -- acting
 
@@ -231,16 +230,24 @@ class Desk:
         self._chosen_by_cursor()
         return done
 
-    def acted_on(self, ids: Sequence[int]) -> None:
+    def acted_on(self, meant: Target) -> None:
         """An act on these jobs was asked for: that they leave their table is no surprise."""
+        ids = set(meant.ids)
         for table in self.tables.values():
             table.marks.difference_update(ids)
-            if table.cursor is not None and table.cursor in ids:
+            if table.cursor is not None and (table.cursor in ids or not ids):
                 table.leaving.add(table.cursor)
+        if self.table is not None and not ids:
+            self.table.all_marked = False
 
     def hold(self, job_id: int) -> None:
         """Keep this job in the detail until the cursor moves."""
-        self.chosen, self._choosing = job_id, False
+        self._show(job_id)
+        self._choosing, self.said = False, None
+
+    def say(self, speech: Speech) -> None:
+        """Show lines of text in the detail, which has the keys until a step back."""
+        self.said, self.on_detail = speech, True
 
     def let_go(self, ids: Collection[int]) -> None:
         """These jobs exist no more: the cursor chooses, as soon as it stands on another."""
@@ -251,26 +258,42 @@ class Desk:
 
     # --
 
-    def _table(self) -> JobTable:
-        assert self.table is not None
-        return self.table
+    def _list(self) -> tuple[Cursor, list[str]]:
+        match self.place:
+            case Place.POOLS:
+                return self.pools, [row.name for row in pool_rows(self.shown.pools)]
+            case Place.CAUSES:
+                return self.causes, [str(cause.id) for cause in self.shown.causes]
+            case _:
+                return self.queues, [queue.name for queue in self.shown.queues]
 
-    def _names(self) -> list[PoolRow] | tuple[QueueInfo, ...]:
-        return pool_rows(self.shown.pools) if self.place is Place.POOLS else self.shown.queues
-
-    def _pool_row(self) -> PoolRow | None:
-        rows = pool_rows(self.shown.pools) if self.place is Place.POOLS else []
-        return rows[self.pools.line] if self.pools.line < len(rows) else None
+    def _move_in_list(self, by: int) -> None:
+        cursor, names = self._list()
+        cursor.move(by, names)
 
     def _chosen_by_cursor(self) -> None:
-        self._choosing = True
+        self._choosing, self.said = True, None
         self._choose()
 
     def _choose(self) -> None:
-        if not self._choosing:
-            return
-        row = self._pool_row()
-        if row is not None and row.worker is not None and row.worker.job is not None:
-            self.chosen, self._choosing = row.worker.job, False
-        elif self.table is not None and (job := self.table.current()) is not None:
-            self.chosen, self._choosing = job.id, False
+        if self._choosing and (job := self._job_under_cursor()) is not None:
+            self._show(job)
+            self._choosing = False
+
+    def _job_under_cursor(self) -> int | None:
+        match self.place:
+            case Place.POOLS:
+                rows = pool_rows(self.shown.pools)
+                worker = rows[self.pools.line].worker if self.pools.line < len(rows) else None
+                return worker.job if worker else None
+            case Place.CAUSES:
+                causes = self.shown.causes
+                at = self.causes.line
+                return causes[at].example if at < len(causes) else None
+            case _:
+                job = self.table.current() if self.table else None
+                return job.id if job else None
+
+    def _show(self, job_id: int) -> None:
+        if job_id != self.chosen:
+            self.chosen, self.attempt = job_id, None

@@ -23,6 +23,7 @@ class Ink(StrEnum):
     WARN = "line--warn"
     BAD = "line--bad"
     CURSOR = "line--cursor"
+    FOUND = "line--found"
 
 
 class Span(NamedTuple):

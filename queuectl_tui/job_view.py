@@ -1,4 +1,4 @@
-"""A job as lines: what it is, how its attempts went, and what it prints. Pure."""
+"""A job as lines: what it is, and what happened to it. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import chop_cells
 
-from queuectl_engine import Attempt, Context, Job, JobState, Stream, safe_text
+from queuectl_engine import Job, JobState, safe_text
 from queuectl_tui import ink, words
+from queuectl_tui.history_view import attempt_lines, event_lines
 from queuectl_tui.ink import Ink, Line, Span
-from queuectl_tui.picture import JobPicture, Said
+from queuectl_tui.picture import JobPicture
 
 ROOMY: Final = 14  # lines from which on the facts and attempts have a place of their own
 _LABEL: Final = 10
@@ -21,11 +22,7 @@ _STATE_INK: Final = {
     JobState.COMPLETED: Ink.GOOD,
     JobState.PROCESSING: Ink.TITLE,
 }
-_MARKS: Final = {
-    Stream.OUT: ink.quiet("out │ "),
-    Stream.ERR: Span("err │ ", Ink.WARN),
-    None: ink.quiet("    · "),
-}
+READER: Final = (ink.BLANK, ink.line("   ", ink.strong("?"), " shows every key"))
 WELCOME: Final = (
     ink.BLANK,
     ink.line("   ", ink.strong("a"), " adds a job: type a command, press Enter"),
@@ -41,47 +38,51 @@ def headline(picture: JobPicture, width: int, now: datetime, *, focused: bool, n
     if picture.job is None:
         return ink.ruled((ink.quiet("── "), name, Span("is gone", Ink.WARN)), right, width)
     state, *facts = words.status(picture.job, now)
-    rest = "".join(f" · {fact}" for fact in facts if fact)
     state_ink = _STATE_INK.get(picture.job.state, Ink.STRONG)
-    return ink.ruled((ink.quiet("── "), name, Span(state, state_ink), Span(rest)), right, width)
+    start = (ink.quiet("── "), name, Span(state, state_ink))
+    told = [fact for fact in facts if fact]
+    # The note tells more than the last facts, which the full detail has as well.
+    while len(told) > 1 and note and width < _needed(start, told, note):
+        told.pop()
+    rest = "".join(f" · {fact}" for fact in told)
+    return ink.ruled((*start, Span(rest)), right, width)
 
 
-def info(picture: JobPicture, width: int, height: int, now: datetime) -> list[Line]:
-    """What stands above the output: all of it where there is room, else the command."""
+def _needed(start: Line, facts: list[str], note: str) -> int:
+    return ink.width_of(start) + sum(len(fact) + 3 for fact in facts) + len(note) + 8
+
+
+def alike(picture: JobPicture) -> str:
+    """How many died of the same."""
+    if picture.cause is None or picture.cause.dead < 2:
+        return ""
+    return f"{words.number(picture.cause.dead)} died like this · F lists causes"
+
+
+def info(
+    picture: JobPicture, width: int, height: int, now: datetime, *, look: str = ""
+) -> list[Line]:
+    """What stands above the output: all of it where there is room, else the command.
+
+    `look` says in which way the output is shown.
+    """
     job = picture.job
     if job is None:
         return [ink.line("   ", ink.quiet("it was deleted, or its time to be kept is over"))]
-    facts = [*_facts(job, picture.context, width, now)]
+    facts = [*_facts(job, picture, width, now)]
     if height < ROOMY:
         command = ink.line(ink.quiet(" $ "), ink.cut(safe_text(job.command), width - 3))
-        return [command, *(facts if not picture.output else [])]
+        hint = picture.explained or picture.advice
+        hints = [ink.line(ink.quiet(" > "), ink.cut(safe_text(hint), width - 3))] if hint else []
+        return [command, *hints, *(facts if not picture.output and not hint else [])]
     lines = [*_labelled("command", _command(job, width - _LABEL - 1, max(height // 5, 1))), *facts]
     if picture.attempts:
-        lines += _attempts(picture.attempts, width, max(height // 4, 2), now)
+        lines += attempt_lines(picture.attempts, picture.shown, width, max(height // 4, 2), now)
+    if picture.events:
+        lines += event_lines(picture.events, width, max(height // 6, 1), now)
     if job.runs:
-        lines += [ink.BLANK, _output_title(job, picture)]
+        lines += [ink.BLANK, _output_title(picture, width, look)]
     return lines
-
-
-def fold(output: Sequence[Said], width: int, *, wrap: bool) -> list[Said]:
-    """Output as lines that fit: continued on further lines with `wrap`, else cut when drawn."""
-    room = max(width - 7, 1)
-    if not wrap:
-        return list(output)
-    folded: list[Said] = []
-    for said in output:
-        if cell_len(said.text) <= room:
-            folded.append(said)
-        else:
-            folded += [Said(said.stream, part) for part in chop_cells(said.text, room)]
-    return folded
-
-
-def output_line(said: Said, width: int) -> Line:
-    """A line of output with the mark of its stream."""
-    mark = _MARKS[said.stream]
-    text = ink.cut(said.text, width - 7)
-    return ink.line(" ", mark, text if said.stream else ink.quiet(text))
 
 
 def no_output(job: Job) -> Line:
@@ -109,8 +110,9 @@ def _labelled(label: str, texts: Sequence[str]) -> list[Line]:
     ]
 
 
-def _facts(job: Job, context: Context | None, width: int, now: datetime) -> list[Line]:
+def _facts(job: Job, picture: JobPicture, width: int, now: datetime) -> list[Line]:
     room = width - _LABEL - 1
+    context = picture.context
     queue = [safe_text(job.queue), f"priority {job.priority}"]
     if job.key:
         queue.append(f"key {safe_text(job.key)}")
@@ -121,8 +123,13 @@ def _facts(job: Job, context: Context | None, width: int, now: datetime) -> list
         policy.append(f"in {safe_text(words.tilde(context.cwd))}")
         policy.append("no shell" if job.argv is not None else safe_text(context.shell))
     rows = [("queue", queue), ("policy", policy)]
+    if picture.advice:
+        rows.insert(0, ("try", [safe_text(picture.advice)]))
+    if picture.explained:
+        rows.insert(0, ("waits", [safe_text(picture.explained)]))
     if job.reason:
-        rows.insert(0, ("why", [safe_text(job.reason)]))
+        said = f": {words.last_words(picture.cause)}" if picture.cause else ""
+        rows.insert(0, ("why", [safe_text(job.reason) + said]))
     if job.parked:
         rows.insert(0, ("stuck", [safe_text(job.parked)]))
     return [
@@ -132,44 +139,14 @@ def _facts(job: Job, context: Context | None, width: int, now: datetime) -> list
     ]
 
 
-def _attempts(attempts: Sequence[Attempt], width: int, most: int, now: datetime) -> list[Line]:
-    shown = attempts[-most:]
-    titles = "".join(map(ink.cell, ("attempts", "started", "worker", "waited", "ran"), _WIDTHS))
-    lines = [ink.line(" ", ink.quiet(ink.cut(titles + "result", width - 1)))]
-    if len(shown) < len(attempts):
-        earlier = words.number(len(attempts) - len(shown))
-        lines.append(ink.line("   ", ink.quiet(f"… {earlier} earlier")))
-    before = dict(zip((attempt.number for attempt in attempts[1:]), attempts, strict=False))
-    return [*lines, *(_attempt(a, before.get(a.number), width, now) for a in shown)]
-
-
-_WIDTHS: Final = (10, 13, 8, 8, 8)
-
-
-def _attempt(attempt: Attempt, before: Attempt | None, width: int, now: datetime) -> Line:
-    waited = ""
-    if before is not None and before.ended_at is not None:
-        waited = words.duration(attempt.started_at - before.ended_at)
-    cells = (
-        f"  {attempt.number}",
-        words.clock(attempt.started_at, now),
-        safe_text(attempt.worker),
-        waited,
-        words.duration(attempt.ran) if attempt.ended_at else words.age(attempt.started_at, now),
-    )
-    result = safe_text(attempt.reason or attempt.result or "running")
-    if attempt.late:
-        result += f" (late: {safe_text(attempt.late)})"
-    result_ink = {"completed": Ink.GOOD, None: Ink.TITLE}.get(attempt.result, Ink.PLAIN)
-    text = "".join(map(ink.cell, cells, _WIDTHS))
-    return ink.cut_line(ink.line(" ", text, Span(result, result_ink)), width)
-
-
-def _output_title(job: Job, picture: JobPicture) -> Line:
-    attempt = picture.attempts[-1] if picture.attempts else None
-    parts = [f"output of attempt {job.runs}"]
+def _output_title(picture: JobPicture, width: int, look: str) -> Line:
+    attempt = next((each for each in picture.attempts if each.number == picture.shown), None)
+    parts = [f"output of attempt {picture.shown}"]
     if attempt is not None and attempt.output_bytes:
         parts.append(words.size(attempt.output_bytes))
     if attempt is not None and attempt.dropped_bytes:
         parts.append(f"{words.size(attempt.dropped_bytes)} in between not kept")
-    return ink.line(" ", ink.quiet(" · ".join(parts)))
+    if look:
+        parts.append(look)
+    keys = (ink.quiet(", . attempt  o stream  w wrap  t times "),)
+    return ink.spread(ink.line(" ", ink.quiet(" · ".join(parts))), keys, width)

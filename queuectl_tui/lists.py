@@ -1,4 +1,4 @@
-"""The lists of pools and workers, and of queues, as lines. Pure."""
+"""The lists of pools and workers, of queues, and of causes of death, as lines. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from queuectl_engine import Counts, JobState, PoolInfo, QueueInfo, WorkerInfo, safe_text
+from queuectl_engine import Cause, Counts, JobState, PoolInfo, QueueInfo, WorkerInfo, safe_text
 from queuectl_tui import columns, ink, words
-from queuectl_tui.desk import pool_rows
+from queuectl_tui.cursor import pool_rows
 from queuectl_tui.ink import Ink, Line, Span
 
 _POOL: Final = (("POOL", 14), ("HOST", 16), ("STATE", 10), ("WORKERS", 9), ("SINCE", 7))
@@ -21,6 +21,8 @@ _QUEUE: Final = (
     ("FINISHED", 11),
 )
 
+_CAUSE: Final = (("COUNT", 10), ("LAST", 6), ("FIRST", 7), ("PROGRAM", 12))
+
 
 def pool_lines(
     pools: Sequence[PoolInfo], cursor: int, width: int, height: int, now: datetime
@@ -29,7 +31,7 @@ def pool_lines(
     workers = sum(pool.running for pool in pools)
     title = _title("5 Pools and workers", len(pools), words.workers(workers), width)
     if not pools:
-        return _padded([title, ink.BLANK, _hint("no pool runs · + starts one here")], height)
+        return _padded([title, ink.BLANK, _hint("no pool runs")], height)
     rows: list[Line] = []
     for row in pool_rows(pools):
         at_cursor = len(rows) == cursor
@@ -44,13 +46,42 @@ def queue_lines(queues: Sequence[QueueInfo], cursor: int, width: int, height: in
     paused = sum(queue.paused for queue in queues)
     title = _title("6 Queues", len(queues), f"{paused} paused" if paused else "", width)
     if not queues:
-        return _padded([title, ink.BLANK, _hint("no queue yet · a adds a job")], height)
+        return _padded([title, ink.BLANK, _hint("no queue yet")], height)
     rows: list[Line] = []
     for queue in queues:
         at_cursor = len(rows) == cursor
         drawn = _queue(queue, columns.CURSOR if at_cursor else " ")
         rows.append(columns.as_cursor(drawn, width) if at_cursor else ink.cut_line(drawn, width))
     return _list([title, _heading(_QUEUE, "STATE", width)], rows, cursor, height)
+
+
+def cause_lines(
+    causes: Sequence[Cause], dead: int, cursor: int, width: int, height: int, now: datetime
+) -> list[Line]:
+    """Every cause of death with how many died of it, newest death first."""
+    left = (Span(" Causes of ", Ink.TITLE), Span(words.jobs(dead, "dead"), Ink.BAD))
+    title = ink.ruled(left, (ink.quiet("newest first"),), width)
+    if not causes:
+        why = "no dead jobs" if not dead else "none of them is known: they died long ago"
+        return _padded([title, ink.BLANK, _hint(why)], height)
+    rows: list[Line] = []
+    for cause in causes:
+        at_cursor = len(rows) == cursor
+        drawn = _cause(cause, columns.CURSOR if at_cursor else " ", now)
+        rows.append(columns.as_cursor(drawn, width) if at_cursor else ink.cut_line(drawn, width))
+    return _list([title, _heading(_CAUSE, "WHY", width)], rows, cursor, height)
+
+
+def _cause(cause: Cause, sign: str, now: datetime) -> Line:
+    return ink.line(
+        f"{sign}  ",
+        ink.strong(ink.cell(words.number(cause.dead), 10)),
+        ink.cell(words.age(cause.last_at, now), 6),
+        ink.cell(words.age(cause.first_at, now), 7),
+        ink.cell(safe_text(cause.program), 12),
+        Span(ink.cell(safe_text(cause.ended), 10), Ink.BAD),
+        safe_text(cause.line) or ink.quiet("(no output)"),
+    )
 
 
 def _pool(pool: PoolInfo, sign: str, now: datetime) -> Line:

@@ -6,13 +6,16 @@ never by row numbers, so that the cursor stays on its job while rows come and go
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
-from queuectl_engine import Job, Key, View
+from queuectl_engine import Filter, Job, Key, View
 from queuectl_tui.picture import Spot, Window
 
 MOST_MARKS: Final = 10_000
+_serials: Final = count(1)  # of all tables, so that no answer fits another one's question
 
 
 @dataclass(slots=True)
@@ -22,10 +25,14 @@ class JobTable:
     `line` is the row of the window where the cursor stands and `cursor` the job there, None until
     the rows that were asked for arrive. `held`: a person was here, so the cursor stays on its job;
     before that it stays on the first row. `anchored` is False after the cursor's job left by
-    itself: the cursor then stands on a neighbour that nobody chose.
+    itself: the cursor then stands on a neighbour that nobody chose. `cause` and `filter` say which
+    rows of the view it has; with `all_marked` every one of them is marked, seen or not. `ranged`
+    is where a range of marks begins: a job and its place.
     """
 
     view: View
+    cause: int | None = None
+    filter: Filter = field(default_factory=Filter)
     rows: int = 0
     window: Window = field(default_factory=Window)
     cursor: int | None = None
@@ -33,16 +40,21 @@ class JobTable:
     held: bool = False
     anchored: bool = True
     marks: set[int] = field(default_factory=set)
+    all_marked: bool = False
+    ranged: tuple[int, Key] | None = None
     leaving: set[int] = field(default_factory=set)  # jobs we acted on: their leaving is no surprise
     _top: Key | None = None
     _scroll: int = 0
     _last: bool = False
-    _serial: int = 0
+    _serial: int = field(default_factory=lambda: next(_serials))
 
     def spot(self) -> Spot:
         """What to read for it."""
         return Spot(
+            view=self.view,
             rows=self.rows,
+            cause=self.cause,
+            filter=self.filter,
             top=self._top,
             scroll=self._scroll,
             last=self._last,
@@ -81,7 +93,7 @@ class JobTable:
         self._scroll -= window.scroll
         self._top = None if window.at_start or not window.keys else window.keys[0]
         if window.scroll or self._last:
-            self._serial += 1  # what was asked from the old place would count twice
+            self._serial = next(_serials)  # what was asked from the old place would count twice
             self._last = False
         self._put_cursor(window)
 
@@ -113,10 +125,40 @@ class JobTable:
         """Go to the last job of the table."""
         self._jump(last=True)
 
+    def search(self, wanted: Filter) -> None:
+        """Show only what matches from now on; without a filter, all, from where the cursor is."""
+        here = self.place()
+        self.filter, self.all_marked, self.ranged = wanted, False, None
+        self._jump(last=False)
+        if not wanted and here is not None:
+            self._top = here
+
+    def place(self) -> Key | None:
+        """Where the job under the cursor stands."""
+        keys = self.window.keys
+        return keys[self.line] if self.current() is not None and self.line < len(keys) else None
+
+    def is_marked(self, job_id: int) -> bool:
+        """Whether an act would mean this job."""
+        return self.all_marked or job_id in self.marks
+
+    def toggle_all(self) -> None:
+        """Mark all that the table has, or none when anything is marked."""
+        self.all_marked = not (self.all_marked or self.marks)
+        self.marks.clear()
+        self.ranged = None
+
+    def mark(self, ids: Collection[int]) -> bool:
+        """Mark these as well; False, and nothing marked, when that are too many."""
+        if len(self.marks | set(ids)) > MOST_MARKS:
+            return False
+        self.marks.update(ids)
+        return True
+
     def toggle_mark(self) -> bool:
         """Mark or unmark the job under the cursor and move on; False at the limit."""
         job = self.current()
-        if job is None:
+        if job is None or self.all_marked:
             return True
         if job.id in self.marks:
             self.marks.remove(job.id)
@@ -156,26 +198,5 @@ class JobTable:
 
     def _jump(self, *, last: bool) -> None:
         self._top, self._scroll, self._last = None, 0, last
-        self._serial += 1
+        self._serial = next(_serials)
         self.line, self.cursor, self.anchored = (self.rows - 1 if last else 0), None, True
-
-
-@dataclass(slots=True)
-class Cursor:
-    """A cursor in a short list whose rows have names, so that it stays on its row."""
-
-    line: int = 0
-    name: str = ""
-
-    def settle(self, names: list[str]) -> None:
-        """The rows changed: stay on the named one, else on the line."""
-        if self.name in names:
-            self.line = names.index(self.name)
-        else:
-            self.line = max(min(self.line, len(names) - 1), 0)
-            self.name = names[self.line] if names else ""
-
-    def move(self, by: int, names: list[str]) -> None:
-        """Move, and stop at the ends."""
-        self.line = max(min(self.line + by, len(names) - 1), 0)
-        self.name = names[self.line] if names else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from queuectl_engine import Chunk, Piece, Stream, safe_output
@@ -17,13 +18,14 @@ MOST: Final = 10_000  # lines that are held
 class _Line:
     stream: Stream | None
     raw: bytearray
+    at: datetime | None = None  # when its first bytes were stored
     is_cut: bool = False
     said: Said | None = None  # the harmless form, made when asked for
 
     def show(self) -> Said:
         if self.said is None:
             text = safe_output(bytes(self.raw))
-            self.said = Said(self.stream, text + " …" if self.is_cut else text)
+            self.said = Said(self.stream, text + " …" if self.is_cut else text, self.at)
         return self.said
 
     @property
@@ -66,7 +68,7 @@ class Tail:
                 self._note("… not kept" if self.seq >= 0 else "… earlier output")
             self.seq = chunk.seq
             for piece in chunk.pieces:
-                self._add(piece)
+                self._add(piece, chunk.at)
         self._forget()
 
     def lines(self) -> tuple[Said, ...]:
@@ -77,18 +79,18 @@ class Tail:
         self._open.clear()
         self._lines.append(_note(text))
 
-    def _add(self, piece: Piece) -> None:
+    def _add(self, piece: Piece, at: datetime) -> None:
         *ended, rest = piece.data.split(b"\n")
         for part in ended:
-            self._extend(piece.stream, part)
+            self._extend(piece.stream, part, at)
             del self._open[piece.stream]
         if rest:
-            self._extend(piece.stream, rest)
+            self._extend(piece.stream, rest, at)
 
-    def _extend(self, stream: Stream, data: bytes) -> None:
+    def _extend(self, stream: Stream, data: bytes, at: datetime) -> None:
         line = self._open.get(stream)
         if line is None:
-            line = self._open[stream] = _Line(stream, bytearray())
+            line = self._open[stream] = _Line(stream, bytearray(), at)
             self._lines.append(line)
         self._held += line.extend(data)
 

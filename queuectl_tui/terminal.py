@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+import subprocess
 import sys
+import threading
 import time
 from codecs import getincrementaldecoder
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, Final
 
 from textual._xterm_parser import XTermParser
@@ -21,6 +23,10 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Key
 from textual.message import Message
 
+from queuectl_engine import safe_text
+
+_TICK: Final = 0.1  # seconds between two looks whether an Esc was all there is
+_PATIENCE: Final = 2.0  # seconds after input for which there are such looks; more than ESCDELAY
 PAUSE: Final = 0.05  # seconds without input after which another burst begins
 
 
@@ -64,6 +70,26 @@ def backlogged(app: App[Any]) -> bool:
     return writer is not None and writer._queue.qsize() > 0
 
 
+def toggle_mouse(app: App[Any]) -> bool:
+    """Turn reports of clicks and the wheel on or off; whether they are on now."""
+    driver = app._driver
+    return isinstance(driver, TerminalDriver) and driver.toggle_mouse()
+
+
+def run_outside(app: App[Any], argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
+    """Give the terminal to a program until it ends; what went wrong, or nothing."""
+    with app.suspend():
+        # Ctrl+C is for the program; whoever wants it puts its own handler in place of ours.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            ended = subprocess.run(argv, env=env, check=False)
+        except OSError as error:
+            return f"{safe_text(argv[0])}: {error.strerror}"
+        finally:
+            signal.signal(signal.SIGINT, before)
+    return f"{safe_text(argv[0])} ended with {ended.returncode}" if ended.returncode else ""
+
+
 class TerminalDriver(LinuxDriver):
     """Textual's driver; the loss of the terminal ends the program like SIGHUP does."""
 
@@ -79,6 +105,7 @@ class TerminalDriver(LinuxDriver):
         self._file: Any = _Screen(sys.__stderr__)
         self.burst = 0
         self._read_at = 0.0
+        self._alarm = self.exit_event = _Alarm()
 
     def run_input_thread(self) -> None:
         """Read keys until told to stop, or until the terminal is gone."""
@@ -86,9 +113,12 @@ class TerminalDriver(LinuxDriver):
         decode = getincrementaldecoder("utf-8")("replace").decode
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
+            selector.register(self._alarm.fd, selectors.EVENT_READ)
             while not self.exit_event.is_set():
-                data = b""
-                if selector.select(0.1):
+                # Only after input can the parser wait for something: for the rest of a sequence.
+                waits = time.monotonic() - self._read_at < _PATIENCE
+                ready = selector.select(_TICK if waits else None)
+                if any(key.fd == self.fileno for key, _ in ready):
                     data = self._read()
                     if not data:
                         os.kill(os.getpid(), signal.SIGHUP)
@@ -97,6 +127,23 @@ class TerminalDriver(LinuxDriver):
                         self.process_message(message)
                 for message in parser.tick():
                     self.process_message(message)
+
+    def toggle_mouse(self) -> bool:
+        """Report clicks and the wheel from now on, or no more; whether it does."""
+        self._mouse = not self._mouse
+        if self._mouse:
+            self._enable_mouse_support()
+        else:
+            self._mouse = True  # Textual turns off only what it thinks is on
+            self._disable_mouse_support()
+            self._mouse = False
+        return self._mouse
+
+    def _enable_mouse_support(self) -> None:
+        # Textual would ask for every motion as well, which costs a slow link more than all we draw.
+        if self._mouse:
+            self.write("\x1b[?1000h\x1b[?1006h")
+            self.flush()
 
     def process_message(self, message: Message) -> None:
         """Pass an event on; a key says in which burst of input it came."""
@@ -114,6 +161,26 @@ class TerminalDriver(LinuxDriver):
             self.burst += 1
         self._read_at = now
         return data
+
+
+class _Alarm(threading.Event):
+    """An event that also wakes who sleeps in a `select`: no need to look whether it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fd, self._ring = os.pipe()
+        os.set_blocking(self.fd, False)
+
+    def set(self) -> None:
+        super().set()
+        os.write(self._ring, b".")
+
+    def clear(self) -> None:
+        super().clear()
+        try:
+            os.read(self.fd, 64)
+        except BlockingIOError:
+            return  # it was not set
 
 
 class _Screen:

@@ -11,7 +11,8 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from queuectl_engine import Job, JobState, State, safe_text
+from queuectl_engine import Cause, Job, JobState, State, safe_text
+from queuectl_tui.picture import Tally
 
 _SHORT: Final = (
     (re.compile(r"killed by signal (\d+).*"), r"killed \1"),
@@ -37,6 +38,16 @@ def workers(count: int) -> str:
     return f"{number(count)} worker{'' if count == 1 else 's'}"
 
 
+def causes(count: int) -> str:
+    """`1 cause`, `5 causes`."""
+    return f"{number(count)} cause{'' if count == 1 else 's'}"
+
+
+def tally(found: Tally) -> str:
+    """`1,204`, or `1,204+` while there may be more."""
+    return number(found.count) + ("" if found.complete else "+")
+
+
 def age(since: datetime | None, now: datetime) -> str:
     """How long ago: `<1m`, `4m`, `3h`, `2d`; nothing for None."""
     if since is None:
@@ -48,6 +59,19 @@ def age(since: datetime | None, now: datetime) -> str:
         return f"{minutes}m"
     hours = minutes // 60
     return f"{hours}h" if hours < 48 else f"{hours // 24}d"
+
+
+def seconds(span: timedelta) -> str:
+    """`12s`, and from two minutes on as ages are."""
+    whole = max(int(span.total_seconds()), 0)
+    return (
+        f"{whole}s" if whole < 120 else f"{whole // 60}m" if whole < 7200 else f"{whole // 3600}h"
+    )
+
+
+def no_pool(waiting: int) -> str:
+    """What stands still, and what starts it."""
+    return f"{jobs(waiting)} wait{'s' if waiting == 1 else ''} and no pool runs · + starts a worker"
 
 
 def clock(moment: datetime, now: datetime) -> str:
@@ -98,6 +122,16 @@ def short_reason(job: Job) -> str:
         if pattern.fullmatch(reason):
             return pattern.sub(short, reason)
     return reason
+
+
+def last_words(cause: Cause) -> str:
+    """The last line that those who died of it said, without what differs between them."""
+    return f"{safe_text(cause.program)}: {safe_text(cause.line) or '(no output)'}"
+
+
+def cause_of(cause: Cause) -> str:
+    """A cause in one line: `curl · exit 22 · (22) returned error: N`."""
+    return " · ".join(filter(None, map(safe_text, (cause.program, cause.ended, cause.line))))
 
 
 def tries(job: Job) -> str:

@@ -55,6 +55,7 @@ def stored(**changes: Any) -> Job:
         "cancel_asked": False,
         "parked": None,
         "context_id": 1,
+        "cause_id": None,
     }
     return Job(**{**fields, **changes})
 

@@ -21,6 +21,7 @@ from queuectl_engine import (
     NoSuchPool,
     NotAQueue,
     QueuectlError,
+    ReadOnly,
     StorageError,
     View,
     WrongState,
@@ -166,7 +167,7 @@ def test_bad_input_stores_nothing(queue: Engine) -> None:
 def test_a_bulk_add_is_stored_in_chunks_and_says_where_it_stopped(
     queue: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "CHUNK", 3)
+    monkeypatch.setattr(engine, "ADDED_AT_ONCE", 3)
     queue.add("other", key="k5")
     jobs = [queue.new_job(f"echo {n}", key=f"k{n}") for n in range(8)]
 
@@ -325,6 +326,23 @@ def test_pause_and_resume(queue: Engine) -> None:
         queue.resume("unheard")
     with pytest.raises(BadInput):
         queue.pause("two words")
+
+
+def test_an_engine_that_only_looks_changes_nothing(queue: Engine) -> None:
+    job = queue.add("true")
+    with open_engine(queue.database, read_only=True) as looking:
+        assert looking.get(job.id) == job
+        acts: list[Callable[[], object]] = [
+            lambda: looking.add("false"),
+            lambda: looking.cancel(job.id),
+            looking.pause,
+            looking.start_pool,
+        ]
+        for act in acts:
+            with pytest.raises(ReadOnly):
+                act()
+    assert queue.get(job.id) == job
+    assert queue.pools() == []
 
 
 def test_requeue_dead_without_dead_jobs_does_nothing(queue: Engine) -> None:

@@ -136,6 +136,11 @@ def test_the_config_file_sets_shell_and_captured_names(tmp_path: Path) -> None:
     assert load_settings(env=env) == Settings("/bin/bash", ("AWS_PROFILE", "MY_NAME"))
 
 
+def test_the_config_file_gives_bindings_other_keys(tmp_path: Path) -> None:
+    env = config(tmp_path, '[keys]\nrequeue = "R"\n')
+    assert load_settings(env=env).keys == {"requeue": "R"}
+
+
 def test_the_config_file_follows_xdg(tmp_path: Path) -> None:
     env = {"HOME": "/home/ada", "XDG_CONFIG_HOME": str(tmp_path)}
 
@@ -153,6 +158,8 @@ def test_the_config_file_follows_xdg(tmp_path: Path) -> None:
         ("shell = 3", "absolute path"),
         ("capture_env = 'PATH'", "list of variable names"),
         ("capture_env = [1]", "list of variable names"),
+        ("keys = 'R'", "each binding"),
+        ("[keys]\nrequeue = 1", "each binding"),
         ("capture_env = ['MY_*']", "list of variable names"),
         ('"\\u001b[2J" = 1', "is none of"),
     ],

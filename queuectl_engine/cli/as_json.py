@@ -17,6 +17,7 @@ from queuectl_engine.cli.terminal import iso, on_terminal
 from queuectl_engine.job import (
     STORED_AS,
     Attempt,
+    Cause,
     Chunk,
     Context,
     Counts,
@@ -58,6 +59,21 @@ def job(job: Job) -> Shape:
         "log_file": job.log_file,
         "cancel_asked": job.cancel_asked,
         "parked": job.parked,
+        "cause": job.cause_id,
+    }
+
+
+def cause(cause: Cause) -> Shape:
+    """Why jobs are dead, and how many."""
+    return {
+        "id": cause.id,
+        "program": cause.program,
+        "ended": cause.ended,
+        "line": cause.line,
+        "dead": cause.dead,
+        "first_at": iso(cause.first_at),
+        "last_at": iso(cause.last_at),
+        "example": cause.example,
     }
 
 

@@ -26,6 +26,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "requeue": "acting:requeue",
         "cancel": "acting:cancel",
         "delete": "acting:delete",
+        "edit": "editing:edit",
+        "failures": "failures:failures",
+        "explain": "failures:explain",
     },
     "Queues": {
         "status": "status:status",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -10,12 +11,20 @@ import click
 
 from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import STATES, db_option, json_option
+from queuectl_engine.cli.many import matching, of_cause, parsed_filter
+from queuectl_engine.cli.options import (
+    STATES,
+    cause_option,
+    db_option,
+    filter_option,
+    json_option,
+)
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
 from queuectl_engine.cli.terminal import counted, note, on_terminal, person_listens, when
 from queuectl_engine.engine import Engine
 from queuectl_engine.errors import BadInput
+from queuectl_engine.filter import Filter
 from queuectl_engine.job import Job, JobState
 from queuectl_engine.new_job import check_queue
 
@@ -37,6 +46,8 @@ COLUMNS: Final = (
 @click.option("--dlq", is_flag=True, help="The dead-letter queue: the same as --state dead.")
 @click.option("--all", "every", is_flag=True, help="Jobs in every state, by id.")
 @click.option("--queue", metavar="NAME", help="Jobs of this queue only.")
+@filter_option
+@cause_option
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -52,6 +63,8 @@ def list_jobs(
     dlq: bool,
     every: bool,
     queue: str | None,
+    expression: str | None,
+    cause: int | None,
     limit: int | None,
     as_json: bool,
 ) -> None:
@@ -65,28 +78,45 @@ def list_jobs(
         raise BadInput("--state, --dlq and --all exclude each other; give one of them")
     if queue is not None:
         check_queue(queue)
+    if cause is not None and (state or every or queue or expression):
+        raise BadInput("--cause goes with no other choice of jobs")
     wanted = JobState.DEAD if dlq else None if every else JobState(state or JobState.PENDING)
+    chosen = bool(state or dlq or every)
     with session.open() as engine:
-        if as_json:
-            jobs = engine.jobs(wanted, queue=queue, limit=limit)
-            shapes.print_json_array(shapes.job(job) for job in jobs)
+        if cause is not None:
+            jobs = of_cause(engine, cause)
+        elif expression is not None:
+            jobs = matching(engine, _filter(expression, queue, wanted if chosen else None))
         else:
-            _table(engine, wanted, queue, limit)
-        if wanted is JobState.PENDING:
+            jobs = engine.jobs(wanted, queue=queue)
+        if as_json:
+            shapes.print_json_array(shapes.job(job) for job in islice(jobs, limit))
+        else:
+            asked_for = cause is not None or expression is not None
+            none = "such jobs" if asked_for else f"{wanted} jobs" if wanted else "jobs"
+            _table(jobs, limit, none)
+        if wanted is JobState.PENDING and cause is None and expression is None:
             _note_retries(engine, queue)
 
 
-def _table(engine: Engine, state: JobState | None, queue: str | None, limit: int | None) -> None:
+def _filter(expression: str, queue: str | None, state: JobState | None) -> Filter:
+    """The expression, and what the other options add to it."""
+    more = [f"queue:{queue}"] if queue else []
+    more += [f"state:{state}"] if state else []
+    return parsed_filter(" ".join([expression, *more]))
+
+
+def _table(jobs: Iterator[Job], limit: int | None, none: str) -> None:
     if not on_terminal():
-        print_table(COLUMNS, map(_row, engine.jobs(state, queue=queue, limit=limit)))
+        print_table(COLUMNS, map(_row, islice(jobs, limit)))
         return
     most = limit or ON_TERMINAL
-    jobs = list(islice(engine.jobs(state, queue=queue), most + 1))
-    if jobs:
-        print_table(COLUMNS, map(_row, jobs[:most]))
+    shown = list(islice(jobs, most + 1))
+    if shown:
+        print_table(COLUMNS, map(_row, shown[:most]))
     else:
-        note(f"no {state or 'jobs'}{' jobs' if state else ''} here")
-    if len(jobs) > most and limit is None:
+        note(f"no {none} here")
+    if len(shown) > most and limit is None:
         note(f"the first {most} are shown; --limit N shows more")
 
 

@@ -45,6 +45,16 @@ json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print
 quiet_option: Final = click.option("-q", "--quiet", is_flag=True, help="Print only ids.")
 job_argument: Final = click.argument("job", metavar="ID")
 jobs_argument: Final = click.argument("jobs", metavar="ID...", nargs=-1)
+cause_option: Final = click.option(
+    "--cause", type=int, metavar="ID", help="Jobs that are dead of this cause; see 'failures'."
+)
+filter_option: Final = click.option(
+    "--filter",
+    "expression",
+    metavar="EXPR",
+    help="Jobs that match: words and queue: state: exit: key: age>1h !word.",
+)
+yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask about many jobs.")
 pool_option: Final = click.option(
     "--pool", metavar="NAME", help="Which pool, when more than one runs."
 )

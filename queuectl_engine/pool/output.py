@@ -32,6 +32,7 @@ class OutputBuffer:
         self._unfinished = dict.fromkeys(Stream, b"")  # lines that may be overwritten yet
         self._stored_tail: deque[tuple[int, int]] = deque()  # seq and size
         self._stored_tail_bytes = 0
+        self._last_line = dict.fromkeys(Stream, b"")
         self._provisional: int | None = None  # the stored chunk that shows them meanwhile
         self._next_seq = 0
         self._total = 0
@@ -53,6 +54,16 @@ class OutputBuffer:
             lines, rest = lines + rest, b""
         self._unfinished[stream] = rest
         self._keep(stream, lines)
+        if said := lines.rstrip():
+            self._last_line[stream] = said[said.rfind(b"\n") + 1 :][-_LONGEST_BAR:]
+
+    @property
+    def last_line(self) -> bytes:
+        """The last line with anything on it of stderr, else of stdout, else nothing."""
+        for stream in (Stream.ERR, Stream.OUT):
+            if line := self._unfinished[stream].strip() or self._last_line[stream]:
+                return line
+        return b""
 
     def take(self, at: datetime, *, last: bool = False) -> Output:
         """Everything new since the last call, to be stored. `last`: no more will come."""

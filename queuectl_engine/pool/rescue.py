@@ -10,6 +10,7 @@ import shutil
 from datetime import UTC, datetime
 from typing import Final
 
+from queuectl_engine.cause import signature_of
 from queuectl_engine.lifecycle import Backoff, WorkerDied, outcome_of
 from queuectl_engine.pool import processes
 from queuectl_engine.pool.host import this_host
@@ -71,7 +72,8 @@ def _free(
     now = datetime.now(UTC)
     ending = WorkerDied(supervised=supervised)
     outcome = outcome_of(orphan.job, ending, _NO_BACKOFF, now)
-    repository.lose([Ended(orphan.attempt, ending, outcome, now)], now=now)
+    signature = signature_of(orphan.job.command, orphan.job.argv, ending, b"")
+    repository.lose([Ended(orphan.attempt, ending, outcome, now, signature=signature)], now=now)
     log("lost", job=orphan.job.id, attempt=orphan.attempt.number, why="worker died")
     return True
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from queuectl_engine.cause import signature_of
 from queuectl_engine.job import Stream
 from queuectl_engine.lifecycle import (
     Backoff,
@@ -220,9 +221,11 @@ class Run:
         return self._told(refusal.ending, backoff)
 
     def _told(self, ending: Ending, backoff: Backoff) -> Ended:
-        outcome = outcome_of(self.claim.job, ending, backoff, self._ended_at)
+        job = self.claim.job
+        outcome = outcome_of(job, ending, backoff, self._ended_at)
+        signature = signature_of(job.command, job.argv, ending, self._output.last_line)
         output = self._take_output(self._ended_at, last=True)
-        return Ended(self.claim.attempt, ending, outcome, self._ended_at, output)
+        return Ended(self.claim.attempt, ending, outcome, self._ended_at, output, signature)
 
     def _read_the_rest(self) -> None:
         # Not to the end: a process that was spared may hold the pipe open for ever.

@@ -8,16 +8,24 @@ from queuectl_engine.settings import is_url
 
 
 def open_repository(
-    location: str, *, create: bool = False, timeout: float = 5.0, worker: bool = False
+    location: str,
+    *,
+    create: bool = False,
+    timeout: float = 5.0,
+    worker: bool = False,
+    read_only: bool = False,
 ) -> JobRepository:
-    """Open the database at a path. `worker` trades the last second for speed, as documented.
+    """Open the database at a path.
 
-    Raises NotAQueue, UnsafeStorage or StorageError.
+    `worker` trades the last second for speed, as documented; with `read_only` every write raises
+    ReadOnly. Raises NotAQueue, UnsafeStorage or StorageError.
     """
     _refuse_url(location)
     from queuectl_engine.repository.sqlite import SqliteRepository
 
-    return SqliteRepository.open(location, create=create, timeout=timeout, worker=worker)
+    return SqliteRepository.open(
+        location, create=create, timeout=timeout, worker=worker, read_only=read_only
+    )
 
 
 def create_database(location: str, *, durability: str | None = None, trust: bool = False) -> bool:

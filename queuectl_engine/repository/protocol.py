@@ -14,9 +14,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from queuectl_engine.cause import Signature
+from queuectl_engine.filter import Filter
 from queuectl_engine.job import (
     Added,
     Attempt,
+    Cause,
     Chunk,
     Context,
     Counts,
@@ -28,6 +31,7 @@ from queuectl_engine.job import (
     View,
 )
 from queuectl_engine.lifecycle import Ending, Outcome
+from queuectl_engine.plan import Act, Was
 
 Key = tuple[int, ...]  # a job's place in a view; only the repository that gave it reads it
 
@@ -38,6 +42,14 @@ class Page:
 
     jobs: tuple[Job, ...]
     keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Places and ids of matching jobs, and where to go on, None at the end of the view."""
+
+    found: tuple[tuple[Key, int], ...]
+    rest: Key | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +103,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt that is over, what that means, and its last output."""
+    """An attempt that is over, what that means, its last output, and why it failed if it did."""
 
     attempt: AttemptId
     ending: Ending
     outcome: Outcome
     ended_at: datetime
     output: Output = field(default_factory=Output)
+    signature: Signature | None = None
 
 
 class Verdict(StrEnum):
@@ -210,12 +223,38 @@ class JobRepository(Protocol):
         backwards: bool = False,
         queue: str | None = None,
         states: Collection[State] | None = None,
+        cause: int | None = None,
     ) -> Page:
         """At most `limit` jobs of a view from place `at` on (inclusive), always in view order.
 
         Without `at` the first ones, or the last ones when `backwards`. `at` need not exist any
-        more. Cost follows `limit`, not the size of the view, unless `queue` or `states` filter.
+        more. `cause` keeps to the dead jobs of that cause. Cost follows `limit`, not the size of
+        the view, unless `queue` or `states` filter.
         """
+
+    def scan(
+        self,
+        view: View,
+        wanted: Filter,
+        *,
+        limit: int,
+        budget: int,
+        at: Key | None = None,
+        backwards: bool = False,
+        cause: int | None = None,
+        until: datetime | None = None,
+    ) -> Matches:
+        """The first `limit` jobs that match, looking at no more than `budget` of a view.
+
+        From place `at` on, in the direction of the walk. With `until`, only jobs that have not
+        moved since then match.
+        """
+
+    def causes(self, *, limit: int) -> list[Cause]:
+        """Causes that have dead jobs, newest death first; cost follows `limit`."""
+
+    def cause(self, cause_id: int) -> Cause | None:
+        """One of them, None when nothing is dead of it."""
 
     def place(self, view: View, job: Job) -> Key:
         """Where the job stands in the view, or would."""
@@ -250,11 +289,6 @@ class JobRepository(Protocol):
     ) -> None:
         """Send them back to pending with a fresh budget. Raises NoSuchJob or WrongState."""
 
-    def requeue_dead(
-        self, *, before: datetime, user: str, now: datetime, limit: int, queue: str | None = None
-    ) -> int:
-        """Requeue up to `limit` jobs that died before `before`, oldest first; how many it were."""
-
     def cancel(self, ids: Sequence[int], *, user: str, now: datetime) -> list[int]:
         """Cancel waiting jobs, and ask for it on those that run. Returns the ids that still run.
 
@@ -263,6 +297,30 @@ class JobRepository(Protocol):
 
     def delete(self, ids: Sequence[int], *, user: str, now: datetime) -> None:
         """Hide them and free their keys. Raises NoSuchJob, or WrongState for one that runs."""
+
+    def act(
+        self,
+        what: Act,
+        ids: Sequence[int],
+        *,
+        asked: datetime,
+        user: str,
+        now: datetime,
+        run_at: datetime | None = None,
+    ) -> tuple[list[Was], list[int]]:
+        """Do it to those of these jobs that have not moved since `asked` and can be done to.
+
+        Returns what they were, and the ids of those whose cancel was asked of their worker.
+        """
+
+    def undo(self, jobs: Sequence[Was], *, user: str, now: datetime) -> int:
+        """Make them what they were, unless they have moved on or their key is taken; how many."""
+
+    def edit(self, job: int, to: NewJob, *, user: str, now: datetime, moved: bool) -> None:
+        """Make a job that does not run what `to` says; with `moved`, also when it shall run.
+
+        Raises NoSuchJob, WrongState, KeyTaken.
+        """
 
     def pause(self, names: Sequence[str] | None, *, paused: bool) -> list[str]:
         """Pause or resume these queues, or all, later ones too. Returns the names touched.

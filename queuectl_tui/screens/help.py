@@ -15,7 +15,7 @@ from queuectl_tui.ink import Line
 from queuectl_tui.widgets.key_line import KeyLine, key_name
 from queuectl_tui.widgets.line_view import LineView
 
-_KEYS = 16  # width of the column of keys
+_KEYS = 13  # width of the column of keys
 _COLUMN = 40
 
 

@@ -2,152 +2,181 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import deque
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from typing import ClassVar, Final
 
 from textual.binding import BindingType
-from textual.message import Message
 
-from queuectl_engine import Database, JobState, QueuectlError, State, safe_text
-from queuectl_tui import acts, keys, words
-from queuectl_tui.acts import Act, Done, Hands
+from queuectl_engine import (
+    Act,
+    BadInput,
+    Database,
+    Plan,
+    Undo,
+    parse_moment,
+    safe_text,
+)
+from queuectl_tui import acts, asking, at_hand, job_form, keys
+from queuectl_tui.acts import Told
 from queuectl_tui.feed import Feed
-from queuectl_tui.screens.add_job import AddJobScreen
-from queuectl_tui.screens.watch import Clock, WatchScreen
-from queuectl_tui.terminal import last_burst
-from queuectl_tui.widgets.message_line import Question
+from queuectl_tui.hands import Hands
+from queuectl_tui.job_form import Form
+from queuectl_tui.screens.job_screen import ADDING, EDITING, JobScreen
+from queuectl_tui.screens.live import Clock
+from queuectl_tui.screens.tend import TendScreen
+from queuectl_tui.target import Target
+from queuectl_tui.typed import typed
+from queuectl_tui.widgets.message_line import Prompt, Question
 
 MANY: Final = 10  # ready jobs above which starting a first worker asks
+UNDOS: Final = 10  # acts that can be taken back, newest first
 
 
-class JobsScreen(WatchScreen, inherit_bindings=False):
-    """What a person does runs in the hands' thread; what came of it is told in the message line."""
+class JobsScreen(TendScreen, inherit_bindings=False):
+    """What a person does to jobs: one, the marked, a cause, or all that match."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *keys.ACTING,
+        *keys.TENDING,
+        *keys.STUDYING,
+        *keys.WATCHING,
+    ]
 
-    @dataclass
-    class Acted(Message):
-        """An act ended."""
-
-        result: Done | QueuectlError
-
-    def __init__(self, database: Database, feed: Feed, hands: Hands, now: Clock) -> None:
-        super().__init__(database, feed, now)
-        self._hands = hands
+    def __init__(
+        self, database: Database, feed: Feed, hands: Hands, porter: Hands, now: Clock
+    ) -> None:
+        super().__init__(database, feed, hands, porter, now)
+        self._undos: deque[Undo] = deque(maxlen=UNDOS)
         self._history: list[str] = []
 
-    def on_mount(self) -> None:
-        """Be ready to act."""
-        self._hands.start()
-
-    def on_unmount(self) -> None:
-        """Nothing that runs is stopped but the thread that acts."""
-        self._hands.stop()
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is something to undo after something was done."""
+        if action == "undo" and not self._undos:
+            return False
+        return super().check_action(action, parameters)
 
     def action_add(self) -> None:
         """Type a new job."""
-        self.app.push_screen(AddJobScreen(self._do_for, self._history, self._now), self._added)
+        screen = JobScreen(
+            "Add a job",
+            "adds",
+            ADDING,
+            Form(""),
+            lambda form, commands: job_form.add(form, commands, self._local_now()),
+            self._hands.do,
+            self._history,
+        )
+        self.app.push_screen(screen, self._added)
+
+    def action_edit(self) -> None:
+        """Change one job; a dead one is requeued then."""
+        meant, job = at_hand.target_of(self.desk), at_hand.job_at_hand(self.desk)
+        if meant is not None and meant.job is None:
+            self._message.fail("e edits one job at a time · r z d work on all of them")
+        elif job is None:
+            self._message.fail("no job here to edit")
+        elif safe_text(job.command) != job.command:
+            self._message.fail(
+                f"its command is no single plain line · : edit {job.id} opens it in $EDITOR"
+            )
+        elif job.state not in acts.EDITABLE:
+            self._message.fail(f"job {job.id} is {job.state}; it cannot be edited")
+        else:
+            title = f"Edit {job.id}" + (" and requeue" if job.state == "dead" else "")
+            screen = JobScreen(
+                title,
+                "saves",
+                EDITING,
+                job_form.of_job(job),
+                lambda form, commands: job_form.edit(job, form, self._local_now()),
+                self._hands.do,
+                self._history,
+            )
+            self.app.push_screen(screen, self._edited)
 
     def action_requeue(self) -> None:
-        """Send the job, or the marked ones, back to pending. More than one asks."""
-        ids = self.desk.targets()
-        if len(ids) == 1:
-            self._act(acts.requeue(ids), ids)
-        else:
-            self._ask_about("requeue", acts.requeue(ids), ids)
+        """Send jobs back to pending. More than one asks."""
+        self._requeue(None)
+
+    def action_later(self) -> None:
+        """Send jobs back to pending at a time that is typed."""
+        if at_hand.target_of(self.desk) is None:
+            self._message.fail("no job here to requeue")
+            return
+        self._message.prompt(
+            Prompt(
+                label="requeue when? ",
+                help="10m  1h30m  today 18:00  tomorrow 9:00  2026-01-31T09:00 · Esc gives up",
+                entered=self._later,
+            ),
+            typed(""),
+        )
+        self._draw_keys()
 
     def action_cancel(self) -> None:
         """Cancel what waits, end what runs."""
-        self._ask_about("cancel", acts.cancel(ids := self.desk.targets()), ids)
+        self._plan(Act.CANCEL)
 
     def action_delete(self) -> None:
         """Delete jobs that do not run."""
-        self._ask_about("delete", acts.delete(ids := self.desk.targets()), ids)
+        self._plan(Act.DELETE)
 
-    def action_more_workers(self) -> None:
-        """One worker more; without a pool, the first one."""
-        ready = self.desk.shown.counts.of(State.READY)
-        if self.desk.live_pools():
-            self._act(acts.more_workers(self._pool_name()))
-        elif ready > MANY:
-            text = f"start a worker? {words.jobs(ready)} wait, and it would run them"
-            self._ask(Question(text, self._start_pool))
-        else:
-            self._start_pool()
-
-    def action_fewer_workers(self) -> None:
-        """One worker less; it ends the job it runs first. Below one asks."""
-        pools = self.desk.live_pools()
-        pool = self.desk.pool_under_cursor() or (pools[0] if len(pools) == 1 else None)
-        if not pools:
-            self._message.fail("no pool runs · + starts one")
-        elif pool is not None and pool.wanted == 0:
-            self._message.fail(f"pool {safe_text(pool.name)} has no workers")
-        elif pool is not None and pool.wanted == 1:
-            text = f"leave pool {safe_text(pool.name)} without a worker? nothing would start there"
-            act = acts.scale(-1, pool.name)
-            self._ask(Question(text, lambda: self._act(act)))
-        else:
-            self._act(acts.scale(-1, self._pool_name()))
-
-    def on_jobs_screen_acted(self, message: Acted) -> None:
-        """Say what came of it, and show the job."""
-        if isinstance(message.result, Done):
-            self._told(message.result)
-        else:
-            self._message.fail(str(message.result))
+    def action_undo(self) -> None:
+        """Take the last act back that can be."""
+        self._do(acts.undo(self._undos.pop()), self._told)
 
     # --
 
-    def _act(self, act: Act, ids: list[int] | None = None) -> None:
-        if ids:
-            self.desk.acted_on(ids)
-        self._hands.do(act, lambda result: self.post_message(self.Acted(result)))
+    def _requeue(self, run_at: datetime | None) -> None:
+        meant = at_hand.target_of(self.desk)
+        if meant is not None and meant.job is not None:
+            self.desk.acted_on(meant)
+            self._do(acts.at_once(Act.REQUEUE, meant, run_at), self._told)
+        else:
+            self._plan(Act.REQUEUE, run_at)
 
-    def _do_for(self, act: Act, tell: acts.Tell) -> None:
-        self._hands.do(act, tell)
-
-    def _ask_about(self, verb: str, act: Act, ids: list[int]) -> None:
-        if not ids:
-            self._message.fail(f"no job here to {verb}")
+    def _later(self, text: str | None) -> None:
+        if not text:
+            self._message.tell("nothing was done")
             return
-        question = Question(self._question(verb, ids), lambda: self._act(act, ids), count=len(ids))
-        self._ask(question)
+        try:
+            self._requeue(parse_moment(text, now=self._local_now()))
+        except BadInput as error:
+            self._message.fail(str(error))
 
-    def _ask(self, question: Question) -> None:
-        self._message.ask(question, last_burst(self.app))
+    def _plan(self, act: Act, run_at: datetime | None = None) -> None:
+        meant = at_hand.target_of(self.desk)
+        if meant is None:
+            self._message.fail(f"no job here to {act}")
+        elif self._errand is not None:
+            self._message.fail("something else goes on · Esc stops it")
+        else:
+            self._do(acts.plan(act, meant, run_at), lambda plan: self._ask_about(plan, meant))
 
-    def _question(self, verb: str, ids: list[int]) -> str:
-        if len(ids) > 1:
-            table = self.desk.table
-            hidden = table.out_of_sight() if table is not None else 0
-            kind = table.view.value if table is not None else ""
-            return f"{verb} {words.jobs(len(ids), kind)}?" + (
-                f" {words.number(hidden)} of them out of sight;" if hidden else ""
-            )
-        job = self.desk.job(ids[0])
-        runs = job is not None and job.state is JobState.PROCESSING and verb == "cancel"
-        command = f": {safe_text(job.command)}" if job is not None else ""
-        return f"{'end' if runs else verb} {ids[0]}{command} ?"
+    def _ask_about(self, plan: Plan, meant: Target) -> None:
+        job = None if meant.job is None else at_hand.job(self.desk, meant.job)
+        text = asking.question(plan, meant, job, self._now())
+        self._ask(Question(text, lambda: self._carry_out(plan, meant), count=plan.count))
 
-    def _start_pool(self) -> None:
-        self._message.tell("starting a worker …")
-        self._act(acts.start_pool())
+    def _carry_out(self, plan: Plan, meant: Target) -> None:
+        self.desk.acted_on(meant)
+        errand = self._begin(partial(asking.progress, plan))
+        self._long(acts.carry_out(plan, meant, errand.step), self._told)
 
-    def _pool_name(self) -> str | None:
-        pool = self.desk.pool_under_cursor()
-        return pool.name if pool is not None else None
+    def _told(self, told: Told) -> None:
+        if told.undo is not None:
+            self._undos.append(told.undo)
+        super()._told(told)
 
-    def _added(self, done: Done | None) -> None:
-        if done is not None:
-            idle = "" if self.desk.live_pools() else " · no pool runs, + starts a worker"
-            self._told(replace(done, text=done.text + idle))
+    def _added(self, told: Told | None) -> None:
+        if told is not None:
+            idle = "" if self.desk.shown.live_pools else " · no pool runs, + starts a worker"
+            self._edited(replace(told, text=told.text + idle))
 
-    def _told(self, done: Done) -> None:
-        self._message.tell(done.text, command=done.command)
-        self._feed.wake()
-        if done.job is not None:
-            self.desk.hold(done.job)
-        self.desk.let_go(done.gone)
-        self._look(at_once=True)
-        self._draw()
+    def _edited(self, told: Told | None) -> None:
+        if told is not None:
+            self._told(told)
+            self._draw()

@@ -1,4 +1,4 @@
-"""The main area: three tables of jobs, or one, or the lists of pools and queues.
+"""The main area: three tables of jobs, or one, or the lists of pools, queues and causes.
 
 It is one widget, so that giving another table the focus writes the lines that differ and no more.
 """
@@ -6,34 +6,35 @@ It is one widget, so that giving another table the focus writes the lines that d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from queuectl_engine import State, View
+from textual.events import Click
+from textual.message import Message
+
+from queuectl_engine import JobState, State, safe_text
 from queuectl_tui import columns, ink, words
 from queuectl_tui.desk import TABLES, Desk, Place
 from queuectl_tui.ink import Ink, Line, Span
-from queuectl_tui.lists import pool_lines, queue_lines
+from queuectl_tui.lists import cause_lines, pool_lines, queue_lines
+from queuectl_tui.picture import Table
 from queuectl_tui.table import JobTable
 from queuectl_tui.widgets.line_view import LineView
 
 _NAMES: Final = {
-    View.PENDING: "1 Pending",
-    View.PROCESSING: "2 Processing",
-    View.DEAD: "3 Dead",
-    View.FINISHED: "4 Finished",
-}
-_STATES: Final = {
-    View.PENDING: (State.READY, State.SCHEDULED, State.BLOCKED, State.FAILED),
-    View.PROCESSING: (State.PROCESSING,),
-    View.DEAD: (State.DEAD,),
-    View.FINISHED: (State.COMPLETED, State.CANCELLED),
+    Table.PENDING: "1 Pending",
+    Table.PROCESSING: "2 Processing",
+    Table.DEAD: "3 Dead",
+    Table.FINISHED: "4 Finished",
+    Table.CAUSE: "F Died like this",
 }
 _EMPTY: Final = {
-    View.PENDING: "nothing waits · a adds a job",
-    View.PROCESSING: "nothing runs",
-    View.DEAD: "no dead jobs",
-    View.FINISHED: "nothing has finished yet",
+    Table.PENDING: "nothing waits",
+    Table.PROCESSING: "nothing runs",
+    Table.DEAD: "no dead jobs",
+    Table.CAUSE: "no job is dead of this any more",
+    Table.FINISHED: "nothing has finished yet",
 }
 
 
@@ -42,15 +43,33 @@ class Board(LineView):
 
     alone = False
 
+    @dataclass
+    class Clicked(Message):
+        """A row was pointed at: its table, and its line in the window of that."""
+
+        table: Table
+        line: int
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name for it
+        super().__init__(id=id)
+        self._rows: list[tuple[Table, int] | None] = []
+
+    def on_click(self, event: Click) -> None:
+        """Say which job is meant."""
+        row = self._rows[event.y] if event.y < len(self._rows) else None
+        if row is not None:
+            self.post_message(self.Clicked(*row))
+
     def draw(self, desk: Desk, now: datetime) -> None:
         """Show the desk as it is at `now`."""
         width, height = self.size
         self.show(board_lines(desk, width, height, now, alone=self.alone))
+        self._rows = job_rows(desk, height, alone=self.alone)
 
     def rows(self, desk: Desk) -> int:
         """How many jobs the table with the focus shows."""
         height = self.size.height
-        if desk.place is Place.FINISHED:
+        if desk.place is not Place.TABLES:
             return rows_of(height)
         return rows_of(max(shares(desk.focus, height, alone=self.alone)))
 
@@ -64,8 +83,14 @@ def board_lines(
             return pool_lines(desk.shown.pools, desk.pools.line, width, height, now)
         case Place.QUEUES:
             return queue_lines(desk.shown.queues, desk.queues.line, width, height)
+        case Place.CAUSES:
+            dead = desk.shown.counts.of(JobState.DEAD)
+            line = desk.causes.line
+            return cause_lines(desk.shown.causes, dead, line, width, height, now)
         case Place.FINISHED:
-            return _table_lines(desk, View.FINISHED, width, height, now)
+            return _table_lines(desk, Table.FINISHED, width, height, now)
+        case Place.CAUSE:
+            return _table_lines(desk, Table.CAUSE, width, height, now)
         case Place.TABLES:
             return [
                 drawn
@@ -74,7 +99,27 @@ def board_lines(
             ]
 
 
-def shares(focus: View, height: int, *, alone: bool) -> list[int]:
+def job_rows(desk: Desk, height: int, *, alone: bool = False) -> list[tuple[Table, int] | None]:
+    """For each line of the main area the job that it shows: its table, and its line there."""
+    heights: dict[Table, int] = {}
+    if desk.place is Place.TABLES:
+        heights = dict(zip(TABLES, shares(desk.focus, height, alone=alone), strict=True))
+    elif desk.table_name is not None:
+        heights = {desk.table_name: height}
+    rows: list[tuple[Table, int] | None] = []
+    for name, share in heights.items():
+        room = rows_of(share)
+        first = _first_row(desk.tables[name], room)
+        rows += [None] * (share - room) + [(name, first + i) for i in range(room)]
+    return rows
+
+
+def _first_row(table: JobTable, room: int) -> int:
+    # A table without the focus is shorter than its window: the cursor's row stays in sight.
+    return max(min(table.line - room + 1, len(table.window.jobs) - room), 0)
+
+
+def shares(focus: Table, height: int, *, alone: bool) -> list[int]:
     """Lines for each table: the one with the focus takes the room, the others keep two rows.
 
     Where even that is too little, it stands alone.
@@ -94,49 +139,63 @@ def _has_heading(height: int) -> bool:
     return height >= 5
 
 
-def _table_lines(desk: Desk, view: View, width: int, height: int, now: datetime) -> list[Line]:
+def _table_lines(desk: Desk, name: Table, width: int, height: int, now: datetime) -> list[Line]:
     if height < 1:
         return []
-    table = desk.tables[view]
+    table = desk.tables[name]
     focused = table is desk.table
-    lines = [_title(desk, table, width, focused=focused)]
+    lines = [_title(desk, name, width, focused=focused)]
     if _has_heading(height):
-        lines.append(columns.heading(view, width))
+        lines.append(columns.heading(name.view, width))
     room = rows_of(height)
-    # A table without the focus is shorter than its window: the cursor's row stays in sight.
-    first = max(min(table.line - room + 1, len(table.window.jobs) - room), 0)
+    first = _first_row(table, room)
     for line_number, job in enumerate(table.window.jobs[first : first + room], first):
         at_cursor = focused and line_number == table.line and table.cursor is not None
         sign = columns.CURSOR if at_cursor else columns.SHOWN if job.id == desk.chosen else ""
-        drawn = columns.row(view, job, width, now, sign=sign, marked=job.id in table.marks)
+        marked, cause = table.is_marked(job.id), desk.shown.known.get(job.cause_id or 0)
+        drawn = columns.row(name.view, job, width, now, sign=sign, marked=marked, cause=cause)
         if at_cursor and table.anchored and not desk.detail_has_keys:
             drawn = columns.as_cursor(drawn, width)
         lines.append(drawn)
     if not table.window.jobs and room:
-        lines.append(ink.line("   ", ink.quiet(ink.cut(_EMPTY[view], width - 3))))
+        lines.append(ink.line("   ", ink.quiet(ink.cut(_nothing(desk, name), width - 3))))
     return [*lines, *[ink.BLANK] * (height - len(lines))]
 
 
-def _title(desk: Desk, table: JobTable, width: int, *, focused: bool) -> Line:
-    counts = desk.shown.counts
-    total = counts.of(*_STATES[table.view])
+def _nothing(desk: Desk, name: Table) -> str:
+    if not desk.tables[name].filter:
+        return _EMPTY[name]
+    return "nothing matches · Esc clears the filter" if desk.size(name).complete else "looking …"
+
+
+def _title(desk: Desk, name: Table, width: int, *, focused: bool) -> Line:
     inks = Ink.TITLE if focused and not desk.detail_has_keys else Ink.PLAIN
-    total_ink = Ink.BAD if table.view is View.DEAD and total else inks
-    notes = _notes(desk, table)
-    right: Sequence[Span] = (ink.quiet(" · ".join(notes)),) if notes else ()
-    name = Span(f" {_NAMES[table.view]} ", inks)
-    return ink.ruled((name, Span(words.number(total), total_ink)), tuple(right), width)
+    total = words.tally(desk.size(name))
+    total_ink = Ink.BAD if name is Table.DEAD and total != "0" else inks
+    notes = _notes(desk, name)
+    left = (Span(f" {_NAMES[name]} ", inks), Span(total, total_ink))
+    note = ink.cut(" · ".join(notes), max(width - ink.width_of(left) - 8, 0))
+    right: Sequence[Span] = (ink.quiet(note),) if note else ()
+    return ink.ruled(left, tuple(right), width)
 
 
-def _notes(desk: Desk, table: JobTable) -> list[str]:
-    counts = desk.shown.counts
+def _notes(desk: Desk, name: Table) -> list[str]:
+    counts, table = desk.shown.counts, desk.tables[name]
     notes: list[str] = []
-    if table.view is View.PENDING:
+    if table.filter:
+        notes.append(f"filter: {safe_text(str(table.filter))}")
+    elif name is Table.PENDING:
         parts = {"scheduled": State.SCHEDULED, "waiting": State.BLOCKED, "retrying": State.FAILED}
         notes = [f"{words.number(n)} {name}" for name, s in parts.items() if (n := counts.of(s))]
-    if table.view is View.FINISHED:
+    elif name is Table.FINISHED:
         parts = {"completed": State.COMPLETED, "cancelled": State.CANCELLED}
         notes = [f"{words.number(counts.of(state))} {name}" for name, state in parts.items()]
-    if table.marks:
+    elif name is Table.DEAD and counts.causes:
+        notes.append(words.causes(counts.causes))
+    elif name is Table.CAUSE and (cause := desk.shown.known_cause(table.cause)):
+        notes.append(words.cause_of(cause))
+    if table.all_marked:
+        notes.append("all *")
+    elif table.marks:
         notes.append(f"{words.number(len(table.marks))} *")
     return notes

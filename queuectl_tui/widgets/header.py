@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from queuectl_engine import Database, JobState, safe_text
@@ -16,19 +17,24 @@ _NARROW, _WIDE = 80, 120
 class Header(LineView):
     """Draws the state of the whole queue."""
 
-    def draw(self, desk: Desk, database: Database) -> None:
+    def draw(self, desk: Desk, database: Database, now: datetime, *, read_only: bool) -> None:
         """Show what the last picture says."""
-        self.show([header_line(desk, database, self.size.width)])
+        width = self.size.width
+        self.show([header_line(desk, database, width, now, read_only=read_only)])
 
 
-def header_line(desk: Desk, database: Database, width: int) -> Line:
+def header_line(
+    desk: Desk, database: Database, width: int, now: datetime, *, read_only: bool
+) -> Line:
     """One line; its places have fixed widths, so that nothing jumps."""
     name = database.location if "://" in database.location else _path(database.location, width)
     room = 12 if width < _NARROW else 22 if width < _WIDE else 40
     left = (Span(" queuectl  ", Ink.TITLE), ink.cell(safe_text(name), room))
     rate = () if width < _NARROW else (_rate(desk),)
     return ink.spread(
-        ink.line(*left, *_live(desk), *_pools(desk), *rate), _counts(desk, width), width
+        ink.line(*left, *_live(desk, now, read_only), *_pools(desk), *rate),
+        _counts(desk, width),
+        width,
     )
 
 
@@ -40,17 +46,20 @@ def _path(location: str, width: int) -> str:
     return whole if len(whole) < 40 else f"…/{path.parent.name}/{path.name}"
 
 
-def _live(desk: Desk) -> tuple[Span, ...]:
-    if desk.shown.trouble is None:
-        return (Span("LIVE    ", Ink.GOOD),)
-    since = desk.shown.trouble.since.astimezone()
-    return (Span(f"OLD since {since:%H:%M:%S}  ", Ink.BAD),)
+def _live(desk: Desk, now: datetime, read_only: bool) -> tuple[Span, ...]:
+    if desk.shown.trouble is not None:
+        age = words.seconds(now - desk.shown.trouble.since)
+        return (Span(ink.cell(f"STALE {age}", 12), Ink.BAD),)
+    missed = desk.missed()
+    if missed is not None:
+        return (Span(ink.cell(f"HELD +{words.number(missed)}", 12), Ink.WARN),)
+    return (Span(ink.cell("READ-ONLY" if read_only else "LIVE", 12), Ink.GOOD),)
 
 
 def _pools(desk: Desk) -> tuple[Span, ...]:
-    pools = desk.live_pools()
+    pools = desk.shown.live_pools
     if not pools:
-        return (Span(ink.cell("no pool", 13), Ink.WARN if desk.waiting() else Ink.PLAIN),)
+        return (Span(ink.cell("no pool", 13), Ink.WARN if desk.shown.waiting else Ink.PLAIN),)
     running = sum(pool.running for pool in pools)
     wanted = sum(pool.wanted for pool in pools)
     name = "pool" if len(pools) == 1 else f"{len(pools)} pools"
@@ -68,5 +77,5 @@ def _counts(desk: Desk, width: int) -> Line:
     last = Span(f"{words.number(dead)} dead ", Ink.BAD if dead else Ink.PLAIN)
     if width < _WIDE:
         return (last,)
-    waiting, runs = words.number(desk.waiting()), words.number(counts.of(JobState.PROCESSING))
+    waiting, runs = words.number(desk.shown.waiting), words.number(counts.of(JobState.PROCESSING))
     return (Span(f"{waiting} pending · {runs} processing · "), last)

@@ -20,6 +20,11 @@ _NAMES: Final = {
     "question_mark": "?",
     "plus": "+",
     "minus": "-",
+    "slash": "/",
+    "comma": ",",
+    "full_stop": ".",
+    "colon": ":",
+    "asterisk": "*",
     "up": "↑",
     "down": "↓",
     "home": "Home",
@@ -36,6 +41,10 @@ class KeyLine(LineView):
     def draw(self, bindings: Iterable[Binding]) -> None:
         """Show keys and what they do."""
         self.show([key_line(bindings, self.size.width)])
+
+    def say(self, text: str) -> None:
+        """Show what the keys mean while they mean something else."""
+        self.show([ink.cut_line(ink.line(" ", ink.quiet(text)), self.size.width)])
 
 
 def key_name(binding: Binding, *, alone: bool = False) -> str:

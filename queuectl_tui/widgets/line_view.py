@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from rich.segment import Segment
 from textual.events import Resize
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from queuectl_engine import safe_text
 from queuectl_tui.ink import BLANK, Ink, Line
+
+ASCII: Final = "-ascii"  # class of an app whose terminal shows ASCII only
+_SIGNS: Final = str.maketrans("─│▸›·…↑↓", "-|>}-.^v")
 
 
 class LineView(Widget):
@@ -23,6 +27,9 @@ class LineView(Widget):
     without a difference writes no byte. It is also the last gate for foreign text: nothing that
     could move the terminal's cursor passes it.
     """
+
+    class Resized(Message):
+        """It has another size, for which it was not drawn yet."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {str(ink.value) for ink in Ink}
 
@@ -50,8 +57,10 @@ class LineView(Widget):
     def render_line(self, y: int) -> Strip:
         """One line as the compositor wants it."""
         drawn = self._lines[y] if y < len(self._lines) else BLANK
+        signs = _SIGNS if self.app.has_class(ASCII) else {}
         segments = [
-            Segment(safe_text(span.text), self.get_component_rich_style(span.ink)) for span in drawn
+            Segment(safe_text(span.text).translate(signs), self.get_component_rich_style(span.ink))
+            for span in drawn
         ]
         plain = self.get_component_rich_style(Ink.PLAIN)
         return Strip(segments).adjust_cell_length(self.size.width, plain)
@@ -59,3 +68,4 @@ class LineView(Widget):
     def on_resize(self, event: Resize) -> None:
         """Whoever owns it draws it anew for the new size."""
         self.refresh()
+        self.post_message(self.Resized())

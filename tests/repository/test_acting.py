@@ -183,40 +183,6 @@ def dead_jobs(drive: Driver, number: int, **policy: str) -> list[Job]:
     return dead
 
 
-def test_all_dead_jobs_come_back_oldest_death_first_in_bounded_steps(
-    repo: JobRepository, drive: Driver
-) -> None:
-    first, second, third = dead_jobs(drive, 3)
-    drive.requeue(first)
-    drive.run(Exited(1))  # so that the first one died last
-    bound = drive.now
-    drive.later()
-    later = drive.job_in(State.DEAD)
-
-    def step() -> int:
-        return repo.requeue_dead(before=bound, user="ada", now=drive.now, limit=2)
-
-    assert step() == 2
-    assert drive.listed(View.DEAD) == [later.id, first.id]
-    assert drive.get(third).stored is State.READY
-    assert step() == 1
-    assert step() == 0
-    assert drive.listed(View.DEAD) == [later.id]
-    assert drive.get(second).attempts == 0
-    assert [event.kind for event in repo.events(second.id)] == ["added", "requeued"]
-
-
-def test_the_dead_jobs_of_one_queue_come_back_alone(repo: JobRepository, drive: Driver) -> None:
-    (mine,) = dead_jobs(drive, 1, queue="mine")
-    (other,) = dead_jobs(drive, 1, queue="other")
-
-    moved = repo.requeue_dead(before=drive.now, user="ada", now=drive.now, limit=9, queue="mine")
-
-    assert moved == 1
-    assert (drive.get(mine).stored, drive.get(other).stored) == (State.READY, State.DEAD)
-    assert repo.requeue_dead(before=NOON, user="a", now=drive.now, limit=9, queue="none") == 0
-
-
 # -- cancel
 
 

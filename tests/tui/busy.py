@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from queuectl_engine import State, Stream, WorkerInfo
+from queuectl_engine import Event, State, Stream, WorkerInfo
 from tests.samples import HOUR, MINUTE, NOON, SECOND, stored
 from tests.tui.fake import FakeQueue, attempt, dead, pool, running, waiting
 
@@ -28,13 +28,24 @@ def busy_queue() -> FakeQueue:
         running(1048961, _FFMPEG.format("b", "b"), queue="video", worker="w3"),
         running(1048962, "make -C site all", worker="w2", started_at=NOON + 3 * MINUTE,
                 attempts=2, runs=2),
-        dead(1045999, _CURL.format(17), queue="mail"),
-        dead(1046512, "python3 manage.py send_digest", attempts=6, max_retries=5, reason="exit 22"),
-        dead(1046930, _FFMPEG.format(3, 3), queue="video", reason="killed by signal 9"),
-        dead(1044001, "rsync -a --delete src/ backup:/srv/", reason="timed out after 300 s"),
-        dead(1048011, _CURL.format(91), queue="mail", key="hooks-91"),
-        dead(1048012, _CURL.format(92), queue="mail"),
+        dead(1045999, _CURL.format(17), queue="mail", reason="exit 22", cause_id=1),
+        dead(1046512, "python3 manage.py send_digest", attempts=6, max_retries=5, cause_id=2),
+        dead(1046930, _FFMPEG.format(3, 3), queue="video", reason="killed by signal 9", cause_id=3),
+        dead(1044001, "rsync -a --delete src/ backup:/srv/", reason="timed out after 300 s",
+             cause_id=4),
+        dead(1048011, _CURL.format(91), queue="mail", key="hooks-91", reason="exit 22", cause_id=1),
+        dead(1048012, _CURL.format(92), queue="mail", reason="exit 22", cause_id=1),
     )  # fmt: skip
+    queue.said = {
+        1: ("curl", "exit 22", "(N) The requested URL returned error: N"),
+        2: ("python3", "exit 1", "SMTPRecipientsRefused: N recipients"),
+        3: ("ffmpeg", "killed 9", ""),
+        4: ("rsync", "timed out", "connection unexpectedly closed"),
+    }
+    queue.noted[1048012] = [
+        Event(1048012, NOON - 2 * HOUR, "added", "ada"),
+        Event(1048012, NOON - 30 * MINUTE, "requeued", "ada", "to run at 11:40"),
+    ]
     for minutes, number in enumerate((1044001, 1045999, 1046512, 1046930, 1048011, 1048012)):
         ended = NOON - (50 - 10 * minutes) * MINUTE
         queue.stored[number] = replace(

@@ -2,46 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any, cast
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
 
 from textual.pilot import Pilot
 
 from queuectl_engine import (
+    Act,
     Added,
     Attempt,
+    Cause,
     Chunk,
     Context,
     Counts,
     Database,
+    Done,
     Engine,
+    Event,
+    Filter,
     Job,
+    JobState,
     Key,
     NewJob,
+    NoSuchCause,
     NoSuchPool,
     Page,
     Piece,
+    Plan,
     PoolInfo,
     QueuectlError,
     QueueInfo,
+    Scan,
+    Selection,
     State,
     Stream,
+    Undo,
     View,
     WorkerInfo,
-    WrongState,
 )
+from queuectl_engine.filter import Field, Term
 from queuectl_engine.new_job import new_job
-from queuectl_tui.acts import Act, Hands, Tell
+from queuectl_engine.plan import Was, command_line
 from queuectl_tui.app import QueueApp
-from queuectl_tui.feed import Looker, Show
+from queuectl_tui.door import Door
+from queuectl_tui.feed import Show
+from queuectl_tui.hands import Deed, Hands, T, Tell
+from queuectl_tui.looker import Looker
 from queuectl_tui.picture import Snapshot, Wanted
-from queuectl_tui.screens.jobs import JobsScreen
+from queuectl_tui.screens.study import StudyScreen
 from tests.samples import CONTEXT, MINUTE, NOON, SECOND, stored
 
 DATABASE = Database("/srv/jobs.db", "--db")
+_NOWHERE: Final = Database("memory://", "")
 _ORDER = {State.READY: 0, State.FAILED: 1, State.SCHEDULED: 2, State.BLOCKED: 3}
+SLICE: Final = 4  # jobs that one step of a search looks at
+_FITS: Final = {
+    Act.REQUEUE: {State.DEAD, State.FAILED, State.COMPLETED, State.CANCELLED},
+    Act.CANCEL: {State.READY, State.SCHEDULED, State.FAILED, State.PROCESSING},
+    Act.DELETE: set(State) - {State.PROCESSING},
+}
 _ENDED = {View.DEAD: (State.DEAD,), View.FINISHED: (State.COMPLETED, State.CANCELLED)}
 
 
@@ -52,11 +73,15 @@ class FakeQueue:
         self.stored = {job.id: job for job in jobs}
         self.history: dict[int, list[Attempt]] = {}
         self.chunks: dict[int, list[Chunk]] = {}
+        self.noted: dict[int, list[Event]] = {}
+        self.said: dict[int, tuple[str, str, str]] = {}  # causes: program, ended, line
+        self.paused = {"video"}
         self.running: list[PoolInfo] = []
         self.pages = 0
         self.failure: QueuectlError | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.acted: list[str] = []
+        self.before: dict[int, Job] = {}  # jobs as they were when an act took them
 
     # -- what the feed reads
 
@@ -66,14 +91,74 @@ class FakeQueue:
         return True
 
     def page(
-        self, view: View, *, limit: int, at: Key | None = None, backwards: bool = False
+        self,
+        view: View,
+        *,
+        limit: int,
+        at: Key | None = None,
+        backwards: bool = False,
+        cause: int | None = None,
     ) -> Page:
         self.pages += 1
-        places = sorted((self.place(view, job), job.id) for job in self._in(view))
+        jobs = [job for job in self._in(view) if cause in (None, job.cause_id)]
+        places = sorted((self.place(view, job), job.id) for job in jobs)
         if at is not None:
             places = [p for p in places if (p[0] <= at if backwards else p[0] >= at)]
         chosen = places[-limit:] if backwards else places[:limit]
         return Page(tuple(self.stored[i] for _, i in chosen), tuple(key for key, _ in chosen))
+
+    def scan(
+        self,
+        view: View,
+        wanted: Filter,
+        *,
+        limit: int,
+        at: Key | None = None,
+        backwards: bool = False,
+    ) -> Scan:
+        page = self.page(view, limit=SLICE + 1, at=at, backwards=backwards)
+        looked = list(zip(page.jobs, page.keys, strict=True))
+        if backwards:
+            looked.reverse()
+        found: list[tuple[Job, Key]] = []
+        rest = None
+        for number, (job, key) in enumerate(looked):
+            if len(found) == limit or number == SLICE:
+                rest = key
+                break
+            if matches(job, wanted):
+                found.append((job, key))
+        if backwards:
+            found.reverse()
+        return Scan(tuple(job for job, _ in found), tuple(key for _, key in found), rest)
+
+    def matching(
+        self, view: View, wanted: Filter, *, at: Key | None = None
+    ) -> tuple[int, Key | None]:
+        found = self.scan(view, wanted, limit=SLICE, at=at)
+        return len(found.jobs), found.rest
+
+    def causes(self, limit: int = 200) -> list[Cause]:
+        ids = {job.cause_id for job in self._in(View.DEAD)} - {None}
+        found = [self.cause(number) for number in ids if number is not None]
+        return sorted(found, key=lambda cause: cause.last_at, reverse=True)[:limit]
+
+    def cause(self, cause_id: int) -> Cause:
+        dead = [job for job in self._in(View.DEAD) if job.cause_id == cause_id]
+        if not dead:
+            raise NoSuchCause("no job is dead of it")
+        ended = {job.finished_at or NOON: job.id for job in dead}
+        newest = max(ended)
+        return Cause(cause_id, *self.said[cause_id], len(dead), min(ended), newest, ended[newest])
+
+    def explain(self, id_or_key: int | str) -> str:
+        return "all 4 workers that serve it are busy with other jobs"
+
+    def advice(self, job: Job, attempt: Attempt) -> str | None:
+        return "chmod +x" if attempt.exit_code == 126 else None
+
+    def events(self, id_or_key: int | str) -> list[Event]:
+        return self.noted.get(int(id_or_key), [])
 
     def place(self, view: View, job: Job) -> Key:
         match view:
@@ -89,13 +174,14 @@ class FakeQueue:
 
     def counts(self) -> Counts:
         states = [job.stored for job in self.stored.values()]
-        return Counts({state: states.count(state) for state in set(states)})
+        causes = {job.cause_id for job in self._in(View.DEAD)} - {None}
+        return Counts({state: states.count(state) for state in set(states)}, len(causes))
 
     def queues(self) -> list[QueueInfo]:
         names = sorted({job.queue for job in self.stored.values()})
         jobs = {name: [j.stored for j in self.stored.values() if j.queue == name] for name in names}
         return [
-            QueueInfo(name, name == "video", {s: states.count(s) for s in set(states)})
+            QueueInfo(name, name in self.paused, {s: states.count(s) for s in set(states)})
             for name, states in jobs.items()
         ]
 
@@ -111,7 +197,16 @@ class FakeQueue:
     def output(
         self, id_or_key: int | str, attempt: int | None = None, *, after: int = -1, limit: int = 0
     ) -> list[Chunk]:
-        return [chunk for chunk in self.chunks.get(int(id_or_key), []) if chunk.seq > after]
+        chunks = self.chunks.get(int(id_or_key), [])
+        return [
+            chunk
+            for chunk in chunks
+            if chunk.seq > after and attempt in (None, self.last(id_or_key))
+        ]
+
+    def last(self, id_or_key: int | str) -> int:
+        """The attempt that printed what is here: the last one."""
+        return self.stored[int(id_or_key)].runs
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -132,14 +227,51 @@ class FakeQueue:
             added.append(Added(number, True, self.stored[number].state))
         return added
 
-    def requeue(self, *ids: int) -> None:
-        self._act("requeue", ids, State.READY, {State.DEAD, State.FAILED, State.COMPLETED})
+    def get(self, job_id: int) -> Job:
+        return self.stored[job_id]
 
-    def cancel(self, *ids: int) -> None:
-        self._act("cancel", ids, State.CANCELLED, {State.READY, State.FAILED, State.PROCESSING})
+    def plan(self, act: Act, selection: Selection, *, run_at: datetime | None = None) -> Plan:
+        ids = self._meant(selection)
+        command = command_line(act, selection, run_at)
+        return Plan(act, selection, NOON, len(ids), True, command, run_at)
 
-    def delete(self, *ids: int) -> None:
-        self._act("delete", ids, None, set(State) - {State.PROCESSING})
+    def carry_out(self, plan: Plan, *, progress: Callable[[int], bool] = lambda done: True) -> Done:
+        ids = [i for i in self._meant(plan.selection) if i in self.stored]
+        ids = [i for i in ids if self.stored[i].stored in _FITS[plan.act]]
+        if ids:
+            later = f" at {plan.run_at:%H:%M}" if plan.run_at else ""
+            self.acted.append(f"{plan.act} {' '.join(map(str, ids))}{later}")
+        was = tuple(self._was(self.stored[i]) for i in ids)
+        self.before |= {i: self.stored[i] for i in ids}
+        running = tuple(i for i in ids if plan.act is Act.CANCEL and self._runs(i))
+        for i in ids:
+            self._do(plan, i)
+        progress(len(ids))
+        self.on_change()
+        return Done(len(ids), Undo(plan.act, was) if plan.undoable and ids else None, running)
+
+    def undo(self, undo: Undo) -> int:
+        self.acted.append(f"undo {undo.act} {' '.join(str(was.id) for was in undo.jobs)}")
+        self.put(*(self.before[was.id] for was in undo.jobs))
+        return len(undo.jobs)
+
+    def edit(self, job_id: int, **changes: Any) -> Job:
+        job = self.stored[job_id]
+        self.acted.append(f"edit {job_id}")
+        kept = {k: v for k, v in changes.items() if k not in ("run_at", "command")}
+        command = changes["command"]
+        self.put(replace(job, **{**kept, "command": command}))
+        return self.stored[job_id]
+
+    def pause(self, *queues: str) -> list[str]:
+        self.paused |= set(queues)
+        self.on_change()
+        return list(queues)
+
+    def resume(self, *queues: str) -> list[str]:
+        self.paused -= set(queues)
+        self.on_change()
+        return list(queues)
 
     def scale(self, *, by: int, pool: str | None = None) -> PoolInfo:
         if not self.running:
@@ -173,17 +305,48 @@ class FakeQueue:
         )
         return [job for job in self.stored.values() if job.stored in states]
 
-    def _act(self, verb: str, ids: tuple[int, ...], to: State | None, allowed: set[State]) -> None:
-        for i in ids:
-            if self.stored[i].stored not in allowed:
-                raise WrongState(f"job {i} is {self.stored[i].state}; it cannot be moved")
-        self.acted.append(f"{verb} {' '.join(map(str, ids))}")
-        for i in ids:
-            if to is None:
-                del self.stored[i]
-            else:
-                self.stored[i] = replace(self.stored[i], stored=to)
-        self.on_change()
+    def _meant(self, selection: Selection) -> list[int]:
+        if selection.ids:
+            return list(selection.ids)
+        if selection.cause is not None:
+            return sorted(j.id for j in self._in(View.DEAD) if j.cause_id == selection.cause)
+        assert selection.view is not None
+        wanted = selection.filter or Filter()
+        return sorted(job.id for job in self._in(selection.view) if matches(job, wanted))
+
+    def _runs(self, job_id: int) -> bool:
+        return self.stored[job_id].stored is State.PROCESSING
+
+    def _do(self, plan: Plan, job_id: int) -> None:
+        match plan.act:
+            case Act.DELETE:
+                del self.stored[job_id]
+            case Act.CANCEL:
+                self._become(job_id, State.CANCELLED)
+            case Act.REQUEUE:
+                later = plan.run_at is not None
+                self._become(job_id, State.SCHEDULED if later else State.READY)
+
+    def _become(self, job_id: int, state: State) -> None:
+        self.stored[job_id] = replace(self.stored[job_id], stored=state)
+
+    def _was(self, job: Job) -> Was:
+        return Was(job.id, job.stored, State.READY, 0, job.attempts, 0, 0, 0, job.reason)
+
+
+def matches(job: Job, wanted: Filter) -> bool:
+    """Whether a job is let through; of the terms those that the tests use."""
+    return all(_holds(job, term) is not term.negated for term in wanted.terms)
+
+
+def _holds(job: Job, term: Term) -> bool:
+    match term.field:
+        case Field.QUEUE:
+            return job.queue == term.value
+        case Field.STATE:
+            return job.state in [JobState(name) for name in term.value.split(",")]
+        case _:
+            return term.value in job.command
 
 
 class InstantFeed:
@@ -213,12 +376,13 @@ class InstantFeed:
         self._look()
 
     def _look(self) -> None:
-        if self._show is None:
-            return
-        snapshot = self._looker.look(self._queue, self._wanted, self._last, now=0.0)
-        if snapshot != self._last:
-            self._last = snapshot
-            self._show(snapshot)
+        busy = True
+        while busy and self._show is not None:
+            snapshot = self._looker.look(self._queue, self._wanted, self._last, now=0.0)
+            busy = self._looker.busy
+            if snapshot != self._last:
+                self._last = snapshot
+                self._show(snapshot)
 
 
 class StillFeed:
@@ -244,7 +408,7 @@ class InstantHands(Hands):
     """Acts at once, in the thread that asks."""
 
     def __init__(self, queue: FakeQueue) -> None:
-        super().__init__(lambda: cast(Engine, queue))
+        super().__init__(Door(lambda: cast(Engine, queue), _NOWHERE))
 
     def start(self) -> None:
         """No thread."""
@@ -252,21 +416,28 @@ class InstantHands(Hands):
     def stop(self) -> None:
         """No thread."""
 
-    def do(self, act: Act, tell: Tell) -> None:
-        tell(self._result(act))
+    def do(self, deed: Deed[T], tell: Tell[T]) -> None:
+        self.do_now(deed, tell)
 
 
-def app_on(queue: FakeQueue) -> QueueApp:
+def app_on(
+    queue: FakeQueue, *, read_only: bool = False, keymap: Mapping[str, str] | None = None
+) -> QueueApp:
     """The app over a queue in memory, at five past noon."""
     return QueueApp(
-        DATABASE, InstantFeed(queue), InstantHands(queue), now=lambda: NOON + 5 * MINUTE
+        DATABASE,
+        InstantFeed(queue),
+        InstantHands(queue),
+        None if read_only else InstantHands(queue),
+        now=lambda: NOON + 5 * MINUTE,
+        keymap=keymap or {},
     )
 
 
-def screen_of(app: QueueApp) -> JobsScreen:
+def screen_of(app: QueueApp) -> StudyScreen:
     """Its main screen."""
     screen = app.screen_stack[0]
-    assert isinstance(screen, JobsScreen)
+    assert isinstance(screen, StudyScreen)
     return screen
 
 

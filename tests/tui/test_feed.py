@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from queuectl_engine import StorageBusy, StorageError, View
+from queuectl_engine import Database, StorageBusy, StorageError, View
+from queuectl_tui.door import Door
 from queuectl_tui.feed import EngineFeed
-from queuectl_tui.picture import Snapshot, Spot, Wanted
+from queuectl_tui.picture import Snapshot, Spot, Table, Wanted
 from tests.tui.fake import FakeQueue, pool, running, waiting
 from tests.waiting import until
 
-WANTED = Wanted({View.PENDING: Spot(rows=5)})
+WANTED = Wanted({Table.PENDING: Spot(View.PENDING, rows=5)})
 
 
 class Opened:
@@ -38,14 +40,14 @@ class Watched:
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
         self.shown: list[Snapshot] = []
-        self.feed = EngineFeed(opened)
+        self.feed = EngineFeed(Door(opened, Database("memory://", "")))
         self.feed.want(WANTED)
         self.feed.start(self.shown.append)
 
     def last_ids(self) -> list[int]:
         if not self.shown:
             return []
-        return [job.id for job in self.shown[-1].windows[View.PENDING].jobs]
+        return [job.id for job in self.shown[-1].windows[Table.PENDING].jobs]
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_it_shows_what_is_wanted_and_then_only_what_changed(watched: Watched) ->
 
 def test_it_reads_something_else_when_asked(watched: Watched) -> None:
     watched.opened.queue.put(running(7))
-    watched.feed.want(Wanted({View.PENDING: Spot(rows=5)}, detail=7))
+    watched.feed.want(replace(WANTED, detail=7))
     until(lambda: watched.shown and watched.shown[-1].detail)
     detail = watched.shown[-1].detail
     assert detail is not None

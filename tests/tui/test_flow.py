@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from queuectl_engine import Engine, open_engine
+from queuectl_engine import Engine, JobState, open_engine
 from tests.tui.pty_program import ROOT, Terminal, environment
 from tests.waiting import until
 
@@ -51,6 +51,9 @@ class Tmux:
     def text(self) -> str:
         return self._run("capture-pane", "-p")
 
+    def resize(self, width: int, height: int) -> None:
+        self._run("resize-window", "-x", str(width), "-y", str(height))
+
     def close(self) -> None:
         self._run("kill-server")
 
@@ -81,7 +84,7 @@ def the_main_job(tui: Terminal | Tmux, engine: Engine) -> None:
     dying = engine.add(f"echo cannot >&2; test -e {mended}", max_retries=0)
     tui.shows("3 Dead 1")
     tui.send("3")
-    tui.shows(f"── {dying.id} dead · exit 1", "err │ cannot", "exit 1     echo cannot")
+    tui.shows(f"── {dying.id} dead · exit 1", "err │ cannot", "exit 1    echo: cannot")
     mended.touch()
     tui.send("r")
     tui.shows("3 Dead 0", f"── {dying.id} completed")
@@ -107,5 +110,65 @@ def test_the_main_job_in_tmux(engine: Engine, tmp_path: Path) -> None:
         the_main_job(tmux, engine)
         tmux.shows("exit 0")
         assert engine.find_pool().running == 1
+    finally:
+        tmux.close()
+
+
+@pytest.mark.tmux
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_a_long_session_of_triage_with_resizes(engine: Engine, tmp_path: Path) -> None:
+    """Jobs die of two causes; one is requeued, undone, filtered, edited; the window changes."""
+    for number in range(30):
+        engine.add(f"cat {tmp_path}/part-{number}", max_retries=0)
+    engine.add("kill -9 $$", max_retries=0, queue="video")
+    engine.start_pool(workers=2)
+    until(lambda: engine.counts().of(JobState.DEAD) == 31)
+    engine.stop_pool(timeout=20)
+    tmux = Tmux(tmp_path)
+    try:
+        tmux.shows("3 Dead 31", "2 causes")
+        tmux.send("F")
+        tmux.shows("Causes of 31 dead jobs", "cat", "killed 9")
+        tmux.send("G")
+        tmux.send("g")
+        causes = engine.causes()
+        [at] = [number for number, cause in enumerate(causes) if cause.program == "cat"]
+        cat = causes[at]
+        for _ in range(at):
+            tmux.send("j")
+        tmux.shows(f"{cat.example} dead")
+        tmux.send("r")
+        tmux.shows("requeue 30 dead jobs that ended with 'cat", "y is Yes")
+        tmux.resize(160, 50)
+        tmux.shows("requeue 30 dead jobs that ended with 'cat · exit 1", "0 processing")
+        tmux.send("y")
+        tmux.shows("30 requeued", f"queuectl requeue --cause {cat.id} --yes", "30 pending")
+        assert engine.counts().of(JobState.PENDING) == 30
+        tmux.send("u")
+        tmux.shows("30 jobs taken back", "31 dead")
+
+        tmux.resize(60, 16)
+        tmux.send("3")
+        tmux.shows("3 Dead 31")
+        tmux.send("/")
+        tmux.send("queue:video")
+        tmux.shows("/ queue:video")
+        tmux.send("\r")
+        tmux.shows("3 Dead 1 ", "filter: queue:video")
+        tmux.resize(100, 30)
+        tmux.send("e")
+        tmux.shows("Edit 31 and requeue")
+        tmux.send(" || true")
+        tmux.send("\r")
+        tmux.shows("31 changed and requeued", "3 Dead 0")
+        assert engine.get(31).command == "kill -9 $$ || true"
+        tmux.send("\x1b")
+        tmux.shows("3 Dead 30", "1 Pending 1")
+        tmux.resize(50, 8)
+        tmux.shows("3 Dead 30")
+        tmux.resize(80, 24)
+        tmux.shows("1 Pending 1", "3 Dead 30", "q quit")
+        tmux.send("q")
+        tmux.shows("exit 0")
     finally:
         tmux.close()

@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 
 import pytest
 from textual.events import Paste
-from textual.pilot import Pilot
 
 from queuectl_engine import JobState, State
-from queuectl_tui.app import QueueApp
+from queuectl_tui import keys
 from queuectl_tui.desk import Place
 from queuectl_tui.screens.help import HelpScreen
 from tests.tui.busy import busy_queue
+from tests.tui.driven import driving
 from tests.tui.fake import (
     FakeQueue,
-    app_on,
     at_rest,
     dead,
     pool,
     running,
     screen_of,
-    shown,
     waiting,
 )
-
-
-class Driven:
-    """An app under a pilot, with the words that the tests use."""
-
-    def __init__(self, app: QueueApp, pilot: Pilot[None]) -> None:
-        self.app = app
-        self.pilot = pilot
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-        await self.pilot.pause()
-
-    async def type(self, text: str) -> None:
-        await self.press(*(_KEYS.get(char, char) for char in text))
-
-    @property
-    def text(self) -> str:
-        return shown(self.app)
-
-    def line(self, number: int) -> str:
-        return self.text.split("\n")[number].rstrip()
-
-    @property
-    def message(self) -> str:
-        return self.line(-2)
-
-    @property
-    def cursor(self) -> str:
-        return next((line for line in self.text.split("\n") if "▸" in line), "")
-
-
-_KEYS = {" ": "space", "+": "plus", "-": "minus", "?": "question_mark", ".": "full_stop"}
-
-
-@asynccontextmanager
-async def driving(queue: FakeQueue, width: int = 80, height: int = 24) -> AsyncIterator[Driven]:
-    app = app_on(queue)
-    async with app.run_test(size=(width, height)) as pilot:
-        await pilot.pause()
-        yield Driven(app, pilot)
 
 
 def sleepers(count: int) -> list[int]:
@@ -120,7 +76,7 @@ async def test_what_is_pasted_into_the_form_is_made_harmless() -> None:
     queue = FakeQueue()
     async with driving(queue) as tui:
         await tui.press("a")
-        tui.app.post_message(Paste("echo\t\x1b]52;c;QQ==\x07\u202e[/bold]\nsecond line"))
+        tui.app.post_message(Paste("echo\t\x1b]52;c;QQ==\x07\u202e[/bold]"))
         await tui.press("enter")
         assert queue.stored[1].command == "echo ]52;c;QQ==[/bold]"
 
@@ -293,7 +249,7 @@ async def test_more_than_one_asks_and_no_is_the_default() -> None:
         assert (queue.acted, tui.message) == ([], " nothing was done")
         await tui.press("r", "y")
         assert queue.acted == ["requeue 2 3"]
-        assert "2 jobs requeued" in tui.message
+        assert "2 requeued" in tui.message
         assert screen_of(tui.app).desk.table.marks == set()  # type: ignore[union-attr]
 
 
@@ -304,7 +260,7 @@ async def test_only_those_that_are_still_dead_are_touched() -> None:
         queue.put(waiting(3))
         await tui.press("y")
         assert queue.acted == ["requeue 2"]
-        assert "1 job requeued · 1 had moved on" in tui.message
+        assert "1 requeued · 1 left as it was" in tui.message
 
 
 async def test_above_a_hundred_jobs_the_number_is_typed() -> None:
@@ -314,7 +270,8 @@ async def test_above_a_hundred_jobs_the_number_is_typed() -> None:
         screen_of(tui.app).desk.tables[screen_of(tui.app).desk.focus].marks.update(sleepers(150))
         await tui.press("d")
         assert "delete 150 dead jobs? " in tui.message
-        assert "type 150 and Enter" in tui.message
+        assert tui.message.endswith("type 150: _")
+        assert "150 and Enter is Yes" in tui.line(-1)
         await tui.press("y")
         assert queue.acted == []
         await tui.press("d", "1", "5", "enter")
@@ -348,7 +305,7 @@ async def test_after_a_delete_the_next_job_is_shown() -> None:
 async def test_an_act_that_cannot_be_says_why() -> None:
     async with driving(FakeQueue(waiting(1))) as tui:
         await tui.press("r")
-        assert tui.message == " ! job 1 is pending; it cannot be moved"
+        assert tui.message == " ! job 1 is pending; it cannot be requeued"
 
 
 async def test_where_nothing_is_there_is_nothing_to_act_on() -> None:
@@ -416,11 +373,62 @@ async def test_help_is_made_from_the_live_bindings() -> None:
         live = {active.binding.id for active in tui.app.active_bindings.values()}
         await tui.press("question_mark")
         assert isinstance(tui.app.screen, HelpScreen)
+        seen = tui.text
+        for _ in range(40):
+            await tui.press("j")
+            seen += tui.text
         for binding in tui.app.screen._bindings_shown:
             assert binding.id in live
-            assert (binding.tooltip or binding.description)[:24] in tui.text
+            assert binding.tooltip[:26] in seen
         await tui.press("q")
         assert not isinstance(tui.app.screen, HelpScreen)
+
+
+async def test_keys_can_be_others() -> None:
+    queue = FakeQueue(dead(1))
+    wanted = {"requeue": "R", "down": "n,down", "close": "Q"}
+    async with driving(queue, keymap=wanted) as tui:
+        await tui.press("3", "r")
+        assert queue.acted == []
+        assert "R requeue" in tui.line(-1)
+        await tui.press("R")
+        assert queue.acted == ["requeue 1"]
+        await tui.press("4", "q")
+        assert not tui.app._exit
+        await tui.press("Q", "q")
+        assert tui.app._exit, "q still quits"
+
+
+async def test_keys_that_cannot_be_are_told_and_nothing_breaks() -> None:
+    async with driving(FakeQueue(), keymap={"fly": "b", "requeue": "x"}) as tui:
+        assert "no key is called fly" in tui.message
+        assert "x is both requeue and cancel" in tui.message
+
+
+EVERYWHERE = [
+    *((busy_queue, (80, 24), keys) for keys in ("1", "2", "3", "4", "5", "6", "F", "F\r")),
+    (busy_queue, (40, 10), "3"),
+    (FakeQueue, (160, 50), "1"),
+]
+
+
+@pytest.mark.parametrize(("queue", "size", "places"), EVERYWHERE)
+async def test_every_key_in_every_place(
+    queue: Callable[[], FakeQueue],
+    size: tuple[int, int],
+    places: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever it does there, the program goes on, and Escape leads back to the tables."""
+    monkeypatch.setattr("queuectl_tui.screens.study.show_in_pager", lambda *_: "")
+    async with driving(queue(), *size) as tui:
+        for binding in [*keys.ACTING, *keys.TENDING, *keys.STUDYING]:
+            go = ["enter" if key == "\r" else key for key in places]
+            await tui.pilot.press(*go, binding.key.split(",")[0], "escape", "escape")
+        await tui.pilot.press("escape", "escape", "escape")
+        assert tui.app._exception is None
+        assert tui.app.is_running
+        assert tui.desk.place is Place.TABLES
 
 
 def all_sizes() -> Iterator[tuple[int, int]]:

@@ -10,7 +10,11 @@ import pytest
 from tests.tui.busy import busy_queue
 from tests.tui.fake import FakeQueue, app_on, at_rest
 
-SIZES = [pytest.param((80, 24), id="80x24"), pytest.param((160, 50), id="160x50")]
+SIZES = [
+    pytest.param((80, 24), id="80x24"),
+    pytest.param((100, 30), id="100x30"),
+    pytest.param((160, 50), id="160x50"),
+]
 SCREENS = {
     "pending": ["1"],
     "processing": ["2"],
@@ -18,18 +22,31 @@ SCREENS = {
     "finished": ["4"],
     "pools": ["5"],
     "queues": ["6"],
+    "causes": ["F"],
+    "cause": ["F", "j", "enter"],
+    "filter": ["3", "slash", *"curl", "enter", "asterisk"],
+    "typing": ["3", "slash", *"curl"],
     "detail": ["3", "enter"],
-    "output": ["2", "enter"],
+    "output": ["2", "enter", "t", "slash", *"speed", "enter"],
     "question": ["3", "d"],
+    "plan": ["F", "j", "r"],
+    "done": ["F", "j", "r", "y"],
+    "later": ["3", "z", *"10m"],
+    "command": ["colon", *"req", "tab"],
+    "held": ["p"],
     "add": ["a", *"make", "tab", *"mail"],
+    "edit": ["3", "e"],
     "help": ["question_mark"],
 }
 
+PICTURES = (
+    "pending", "dead", "causes", "filter", "detail", "output", "plan", "add", "help",
+)  # fmt: skip
 Compare = Callable[..., bool]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize("name", PICTURES)
 def test_screen(
     snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ) -> None:

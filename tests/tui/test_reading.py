@@ -7,9 +7,11 @@ import random
 import pytest
 
 from queuectl_engine import Counts, State, View
+from queuectl_tui.job_reader import JobReader
 from queuectl_tui.picture import Window
-from queuectl_tui.reading import JobReader, Throughput, read_window
+from queuectl_tui.reading import read_window, whole
 from queuectl_tui.table import JobTable
+from queuectl_tui.throughput import Throughput
 from tests.tui.fake import FakeQueue, dead, running, waiting
 
 ROWS = 6
@@ -31,7 +33,7 @@ def refresh(table: JobTable, queue: FakeQueue) -> None:
     spot = None
     while spot != table.spot():
         spot = table.spot()
-        table.adopt(read_window(queue, table.view, spot))
+        table.adopt(whole(read_window(queue, spot)))
 
 
 def under_cursor(table: JobTable) -> int | None:
@@ -161,10 +163,10 @@ def test_an_answer_to_a_replaced_question_is_ignored() -> None:
     first = table.spot()
     table.page(5)
     both = table.spot()
-    table.adopt(read_window(queue, View.PENDING, first))
+    table.adopt(whole(read_window(queue, first)))
     rest = table.spot()
-    table.adopt(read_window(queue, View.PENDING, both))  # counted from where we are no more
-    table.adopt(read_window(queue, View.PENDING, rest))
+    table.adopt(whole(read_window(queue, both)))  # counted from where we are no more
+    table.adopt(whole(read_window(queue, rest)))
     assert ids(table.window)[0] == 11
 
 

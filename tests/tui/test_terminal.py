@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,13 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         terminal.shows("1 Pending 0", "q quit")
         terminal.quiet()
         yield terminal
+
+
+# Causes and their jobs, questions about them, a filter, an edit, and every list.
+_TOUR = (
+    *("F", *"jjjr", "n", "\r", "d", "n", "q", "q", "/", "gnp\r", "*", "d", "n", "\x1b"),
+    *("e", "\x1b", "P", "n", *"d456?qqq"),
+)
 
 
 def last_modes(raw: bytes) -> dict[bytes, bytes]:
@@ -87,23 +95,6 @@ def test_it_comes_back_after_being_suspended(terminal: Terminal) -> None:
     terminal.shows("1 Pending 0", "q quit")
 
 
-def test_nothing_is_written_while_nothing_changes(terminal: Terminal) -> None:
-    assert terminal.bytes_in(1.5) == 0
-
-
-def test_small_changes_write_few_bytes(tmp_path: Path) -> None:
-    with open_engine(tmp_path / "queue.db", create=True) as engine:
-        engine.add_many(engine.new_job(f"make target-{i}") for i in range(500))
-    with Terminal(cwd=tmp_path, width=120, height=43, env={"COLORTERM": "truecolor"}) as terminal:
-        terminal.shows("1 Pending 500", "── 1 pending")
-        terminal.quiet()
-        assert len(terminal.raw) <= 20_000, "start"
-        for keys, most in {"j": 2_400, "\x1b[6~": 7_500, "x": 600, "n": 600, "G": 7_500}.items():
-            terminal.send(keys)
-            written = terminal.written()
-            assert 0 < written <= most, f"{keys!r} wrote {written} bytes"
-
-
 def test_a_question_ignores_what_came_in_the_same_burst(tmp_path: Path) -> None:
     with open_engine(tmp_path / "queue.db", create=True) as engine:
         engine.add("make all")
@@ -148,7 +139,7 @@ def test_hostile_text_never_reaches_the_terminal(
         try:
             with Terminal(cwd=tmp_path, width=160, height=50) as terminal:
                 terminal.shows("1 Pending 8", "3 Dead 8")
-                for keys in ("j", "jjj", "jjj", "x", "n", "3", *"jjjjjjj", "\r", "q", *"d456?qqq"):
+                for keys in ("j", "jjj", "jjj", "x", "n", "3", *"jjjjjjj", "\r", "q", *_TOUR):
                     terminal.send(keys)
                     terminal.quiet()
                 assert terminal.exit_code() == 0
@@ -177,6 +168,161 @@ def test_without_a_terminal_it_names_what_to_use(tmp_path: Path, env: dict[str, 
     for command in ("queuectl status", "queuectl list", "queuectl add"):
         assert command in run.stderr
     assert list(tmp_path.iterdir()) == [], "it made nothing"
+
+
+def test_a_deleted_database_keeps_its_last_picture_and_comes_back(tmp_path: Path) -> None:
+    path, away = tmp_path / "queue.db", tmp_path / "away"
+    with open_engine(path, create=True) as engine:
+        engine.add("make all")
+    with Terminal(cwd=tmp_path) as terminal:
+        terminal.shows("LIVE", "make all")
+        path.rename(away)
+        terminal.shows("STALE", "queue.db is gone: it was deleted", "make all")
+        terminal.send("x")
+        terminal.shows("queue.db is gone")
+        away.rename(path)
+        terminal.shows("LIVE", "make all")
+
+
+def test_a_replaced_database_is_opened_anew(tmp_path: Path) -> None:
+    path, other = tmp_path / "queue.db", tmp_path / "other.db"
+    for name, command in ((path, "make old"), (other, "make new")):
+        with open_engine(name, create=True) as engine:
+            engine.add(command)
+    with Terminal(cwd=tmp_path) as terminal:
+        terminal.shows("make old")
+        other.replace(path)
+        terminal.shows("LIVE", "make new")
+        terminal.send("x")
+        terminal.shows("cancel 1: make new ?")
+        terminal.quiet()
+        terminal.send("y")
+        terminal.shows("1 cancelled")
+    with open_engine(path) as engine:
+        assert engine.get(1).state == "cancelled", "acts reach the new file, too"
+
+
+def test_a_reader_that_stalls_does_not_freeze_the_program(tmp_path: Path) -> None:
+    """Nothing is read from the terminal for a while; then the newest picture is there."""
+    with (
+        open_engine(tmp_path / "queue.db", create=True) as engine,
+        Terminal(cwd=tmp_path, width=160, height=50) as terminal,
+    ):
+        terminal.shows("1 Pending 0")
+        for _ in range(40):
+            engine.add_many(engine.new_job(f"make {i} {'x' * 80}") for i in range(50))
+            terminal.send("G")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.exit_code() == 128 + signal.SIGTERM
+        assert last_modes(terminal.raw) == RESTORED
+
+
+def test_copies_go_to_the_clipboard_of_the_terminal(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add("make all")
+    with Terminal(cwd=tmp_path) as terminal:
+        terminal.shows("── 1 pending")
+        terminal.send("c")
+        terminal.shows("command of 1 copied · 8 B")
+        assert f"\x1b]52;c;{b64encode(b'make all').decode()}\x07".encode() in terminal.raw
+
+
+def test_the_mouse_is_asked_for_and_given_back(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add_many(engine.new_job(f"make {i}") for i in range(1, 9))
+    with Terminal(cwd=tmp_path) as terminal:
+        terminal.shows("── 1 pending")
+        terminal.send("m")
+        terminal.shows("mouse on")
+        assert b"\x1b[?1000h" in terminal.raw
+        assert b"\x1b[?1003h" not in terminal.raw, "motion costs more than it is worth"
+        terminal.send("\x1b[<0;5;6M\x1b[<0;5;6m")  # a click on the third row
+        terminal.shows("── 3 pending")
+        terminal.send("m")
+        terminal.shows("mouse off")
+        assert re.findall(rb"\x1b\[\?1000([hl])", terminal.raw)[-1] == b"l"
+
+
+def test_the_pager_gets_cleaned_text_and_the_screen_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pager = tmp_path / "pager"
+    pager.write_text(f"#!/bin/sh\ncat $1 > {tmp_path}/read; stat -c %a $1 >> {tmp_path}/read\n")
+    pager.chmod(0o700)
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add("printf '\\033[31mred\\033[0m\\nplain\\n'")
+        engine.start_pool()
+        try:
+            engine.wait(1)
+        finally:
+            engine.stop_pool(now=True)
+    with Terminal(cwd=tmp_path, env={"PAGER": str(pager)}) as terminal:
+        terminal.send("4")
+        terminal.shows("── 1 completed")
+        terminal.send("O")
+        until(lambda: (terminal.read(), (tmp_path / "read").exists())[1])
+        terminal.clear()
+        terminal.send("\x0c")
+        terminal.shows("4 Finished 1", "plain")
+        terminal.send("q")
+        terminal.shows("1 Pending 0")
+    assert (tmp_path / "read").read_text() == "red\nplain\n600\n"
+
+
+def test_a_line_is_run_and_what_it_prints_is_shown(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add_many(engine.new_job(f"make {i}") for i in range(1, 4))
+        with Terminal(cwd=tmp_path) as terminal:
+            terminal.shows("── 1 pending")
+            terminal.send(":")
+            terminal.shows(": queuectl")
+            terminal.send("cancel 2\r")
+            terminal.shows("1 Pending 2")
+            assert engine.get(2).state == "cancelled"
+            terminal.send(":")
+            terminal.shows(": queuectl")
+            terminal.send("list\r")
+            terminal.shows("── queuectl list", "make 1", "Esc closes")
+
+
+def test_with_ascii_borders_and_marks_are_ascii(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add("make all")
+    with Terminal("--ascii", cwd=tmp_path) as terminal:
+        terminal.shows(" 1 Pending 1 ----", "make all", "? help")
+        terminal.send("?")
+        terminal.shows("-- Keys")
+        assert terminal.text.isascii()
+
+
+def test_for_reading_only_nothing_can_be_changed(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add("make all")
+        with Terminal("--read-only", cwd=tmp_path) as terminal:
+            terminal.shows("READ-ONLY", "make all")
+            terminal.send("xyady+")
+            terminal.quiet()
+            assert "requeue" not in terminal.text
+            terminal.send("q")
+            assert terminal.exit_code() == 0
+        assert engine.get(1).state == "pending"
+        assert engine.pools() == []
+
+
+def test_several_pasted_lines_are_several_jobs_after_a_question(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        with Terminal(cwd=tmp_path) as terminal:
+            terminal.shows("a adds a job")
+            terminal.send("a")
+            terminal.shows("Add a job")
+            terminal.send("\x1b[200~make one\n\nmake two\nmake three\n\x1b[201~y")
+            terminal.shows("add 3 jobs, one for each line? y/N")
+            terminal.quiet()
+            assert engine.counts().stored == {}, "what came with the paste is no answer"
+            terminal.send("y")
+            terminal.shows("added as 1 to 3")
+        assert [job.command for job in engine.jobs()] == ["make one", "make two", "make three"]
 
 
 def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from queuectl_engine.filter import Filter
 from queuectl_engine.job import (
     Added,
     Attempt,
+    Cause,
     Chunk,
     Context,
     Counts,
@@ -26,12 +28,14 @@ from queuectl_engine.job import (
     State,
     View,
 )
+from queuectl_engine.plan import Act, Was
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
     Claim,
     Ended,
     Key,
+    Matches,
     Orphan,
     Page,
     PoolRow,
@@ -44,6 +48,7 @@ from queuectl_engine.repository.sqlite import (
     acts,
     adding,
     bell,
+    editing,
     place,
     pools,
     reading,
@@ -72,6 +77,7 @@ class SqliteRepository:
         timeout: float = 5.0,
         worker: bool = False,
         durability: str | None = None,
+        read_only: bool = False,
     ) -> Self:
         """Open the file, made first with `create`. Raises NotAQueue, UnsafeStorage and so on."""
         path = place.canonical(location)
@@ -85,6 +91,8 @@ class SqliteRepository:
             upkeep.prepare(db, datetime.now(UTC), durability or "standard")
             if upkeep.durability(db) == "full":
                 db.always_sync()
+            if read_only:
+                db.only_look()
         except BaseException:
             db.close()
             raise
@@ -116,6 +124,7 @@ class SqliteRepository:
         backwards: bool = False,
         queue: str | None = None,
         states: Collection[State] | None = None,
+        cause: int | None = None,
     ) -> Page:
         with self._db.reading():
             return reading.page(
@@ -126,13 +135,47 @@ class SqliteRepository:
                 backwards=backwards,
                 queue=queue,
                 states=states,
+                cause=cause,
             )
+
+    def scan(
+        self,
+        view: View,
+        wanted: Filter,
+        *,
+        limit: int,
+        budget: int,
+        at: Key | None = None,
+        backwards: bool = False,
+        cause: int | None = None,
+        until: datetime | None = None,
+    ) -> Matches:
+        with self._db.reading():
+            return reading.scan(
+                self._db,
+                view,
+                wanted,
+                limit=limit,
+                at=at,
+                backwards=backwards,
+                budget=budget,
+                cause=cause,
+                until=until,
+            )
+
+    def causes(self, *, limit: int) -> list[Cause]:
+        with self._db.reading():
+            return reading.causes(self._db, limit)
+
+    def cause(self, cause_id: int) -> Cause | None:
+        return reading.cause(self._db, cause_id)
 
     def place(self, view: View, job: Job) -> Key:
         return reading.place(view, job)
 
     def counts(self) -> Counts:
-        return reading.counts(self._db)
+        with self._db.reading():
+            return reading.counts(self._db)
 
     def queues(self) -> list[QueueInfo]:
         with self._db.reading():
@@ -166,14 +209,6 @@ class SqliteRepository:
             acts.requeue(self._db, ids, user, now, run_at)
         self.ring()
 
-    def requeue_dead(
-        self, *, before: datetime, user: str, now: datetime, limit: int, queue: str | None = None
-    ) -> int:
-        with self._db.writing():
-            moved = acts.requeue_dead(self._db, before, user, now, limit, queue)
-        self.ring()
-        return moved
-
     def cancel(self, ids: Sequence[int], *, user: str, now: datetime) -> list[int]:
         with self._db.writing():
             return acts.cancel(self._db, ids, user, now)
@@ -182,6 +217,33 @@ class SqliteRepository:
         with self._db.writing():
             acts.delete(self._db, ids, user, now)
         upkeep.purge_deleted(self._db, now)
+
+    def act(
+        self,
+        what: Act,
+        ids: Sequence[int],
+        *,
+        asked: datetime,
+        user: str,
+        now: datetime,
+        run_at: datetime | None = None,
+    ) -> tuple[list[Was], list[int]]:
+        with self._db.writing():
+            done = acts.act(self._db, what, ids, asked, user, now, run_at)
+        if what is Act.REQUEUE:
+            self.ring()
+        return done
+
+    def undo(self, jobs: Sequence[Was], *, user: str, now: datetime) -> int:
+        with self._db.writing():
+            undone = acts.undo(self._db, jobs, user, now)
+        self.ring()
+        return undone
+
+    def edit(self, job: int, to: NewJob, *, user: str, now: datetime, moved: bool) -> None:
+        with self._db.writing():
+            editing.edit(self._db, job, to, user, now, moved=moved)
+        self.ring()
 
     def pause(self, names: Sequence[str] | None, *, paused: bool) -> list[str]:
         with self._db.writing():

@@ -12,9 +12,10 @@ from typing import Final
 
 from queuectl_engine.errors import BadInput, NoSuchJob, QueuectlError, WrongState
 from queuectl_engine.job import OUTWARD, State
-from queuectl_engine.lifecycle import CANCELLABLE, DELETABLE, REQUEUEABLE
+from queuectl_engine.lifecycle import CANCELLABLE, DELETABLE, REQUEUEABLE, UNDO
+from queuectl_engine.plan import Act, Was
 from queuectl_engine.repository.sqlite.adding import queue_id
-from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import moment, ms
 from queuectl_engine.safe_text import safe_text
 
@@ -28,14 +29,6 @@ _FRESH: Final = """
     state = :state, run_at_ms = :run_at
 """
 _REQUEUE: Final = f"UPDATE job SET {_FRESH} WHERE id = :id AND {_among(REQUEUEABLE)}"
-_REQUEUE_DEAD: Final = f"""
-    UPDATE job SET {_FRESH} WHERE state = 'dead' AND id IN (
-      SELECT id FROM job INDEXED BY job_list_dead
-       WHERE state = 'dead' AND finished_ms <= :before
-         AND (:queue IS NULL OR queue = (SELECT id FROM queue WHERE name = :queue))
-       ORDER BY finished_ms, id LIMIT :limit)
-    RETURNING id
-"""
 # A parked job has no worker that could end it: the person's word is enough.
 _CANCEL: Final = f"""
     UPDATE job SET state = 'cancelled', finished_ms = :now, updated_ms = :now, reason = 'cancelled',
@@ -64,17 +57,7 @@ def requeue(
         db.run(_REQUEUE, {**fresh, "id": job})
         if not db.changes():
             raise _refused(db, job, "requeued", "only ended and retrying jobs can be")
-    _note(db, ids, "requeued", user, now, _until(run_at))
-
-
-def requeue_dead(
-    db: Connection, before: datetime, user: str, now: datetime, limit: int, queue: str | None
-) -> int:
-    """The next `limit` jobs that died up to `before`, oldest first; how many it were."""
-    args = {**_fresh(now, None), "before": ms(before), "limit": limit, "queue": queue}
-    ids = [row[0] for row in db.run(_REQUEUE_DEAD, args)]
-    _note(db, ids, "requeued", user, now)
-    return len(ids)
+    note(db, ids, "requeued", user, now, _until(run_at))
 
 
 def cancel(db: Connection, ids: Sequence[int], user: str, now: datetime) -> list[int]:
@@ -89,7 +72,7 @@ def cancel(db: Connection, ids: Sequence[int], user: str, now: datetime) -> list
         if not db.changes():
             raise _refused(db, job, "cancelled", "it has ended")
         running.append(job)
-    _note(db, ids, "cancelled", user, now)
+    note(db, ids, "cancelled", user, now)
     return running
 
 
@@ -99,7 +82,82 @@ def delete(db: Connection, ids: Sequence[int], user: str, now: datetime) -> None
         db.run(_DELETE, {"id": job, "now": ms(now)})
         if not db.changes():
             raise _refused(db, job, "deleted", "cancel it first")
-    _note(db, ids, "deleted", user, now)
+    note(db, ids, "deleted", user, now)
+
+
+_BEFORE: Final = """
+    SELECT state, attempts, deaths, run_at_ms, finished_ms, reason FROM job
+     WHERE id = :id AND updated_ms <= :asked AND state <> 'deleted'
+"""
+_UNDO: Final = """
+    UPDATE job SET state = :was, was = NULL, deleted_ms = NULL, attempts = :attempts,
+                   deaths = :deaths, run_at_ms = :run_at_ms, finished_ms = :finished_ms,
+                   reason = :reason, updated_ms = :at
+     WHERE id = :id AND state = :now AND updated_ms = :mark
+       AND NOT EXISTS (SELECT 1 FROM job AS other WHERE other.key = job.key
+                        AND other.id <> job.id AND other.state <> 'deleted')
+"""
+_DONE: Final = {Act.REQUEUE: "requeued", Act.CANCEL: "cancelled", Act.DELETE: "deleted"}
+
+
+def act(
+    db: Connection,
+    what: Act,
+    ids: Sequence[int],
+    asked: datetime,
+    user: str,
+    now: datetime,
+    run_at: datetime | None,
+) -> tuple[list[Was], list[int]]:
+    """Do it to those that have not moved since `asked` and can be; what they were, who runs on."""
+    args = {**_fresh(now, run_at), "asked": ms(asked)}
+    done, running = [], []
+    for job in ids:
+        args["id"] = job
+        if not (before := db.run(_BEFORE, args)):
+            continue
+        if what is Act.REQUEUE:
+            db.run(_REQUEUE, args)
+        else:
+            db.run(_CANCEL if what is Act.CANCEL else _DELETE, {"id": job, "now": args["now"]})
+        if db.changes():
+            done.append(_was(job, before[0], db, ms(now)))
+        elif what is Act.CANCEL and before[0][0] == State.PROCESSING:
+            db.run(_ASK_CANCEL, {"id": job, "now": args["now"]})
+            running.append(job)
+    note(db, [was.id for was in done] + running, _DONE[what], user, now, _until(run_at))
+    return done, running
+
+
+def undo(db: Connection, jobs: Sequence[Was], user: str, now: datetime) -> int:
+    """Make them what they were, unless they have moved on or their key was taken; how many."""
+    undone = []
+    for was in jobs:
+        if was.was not in UNDO.get(was.now, frozenset()):
+            continue
+        args = {
+            "id": was.id,
+            "was": was.was.value,
+            "now": was.now.value,
+            "mark": was.mark,
+            "attempts": was.attempts,
+            "deaths": was.deaths,
+            "run_at_ms": was.run_at_ms,
+            "finished_ms": was.finished_ms,
+            "reason": was.reason,
+            "at": ms(now),
+        }
+        db.run(_UNDO, args)
+        if db.changes():
+            undone.append(was.id)
+    note(db, undone, "undone", user, now)
+    return len(undone)
+
+
+def _was(job: int, before: Row, db: Connection, mark: int) -> Was:
+    state, attempts, deaths, run_at, finished, reason = before
+    now = State(db.value("SELECT state FROM job WHERE id = ?", (job,)))
+    return Was(job, State(state), now, mark, attempts, deaths, run_at, finished, reason)
 
 
 def pause(db: Connection, names: Sequence[str] | None, *, paused: bool) -> list[str]:
@@ -127,7 +185,7 @@ def _until(run_at: datetime | None) -> str | None:
     return None if run_at is None else f"to run at {moment(ms(run_at)).isoformat()}"
 
 
-def _note(
+def note(
     db: Connection,
     ids: Sequence[int],
     kind: str,
@@ -135,6 +193,7 @@ def _note(
     now: datetime,
     detail: str | None = None,
 ) -> None:
+    """Record what a person did to these jobs."""
     nonces = memoryview(os.urandom(8 * len(ids))).cast("q")
     at = ms(now)
     rows = [(job, at, kind, user, detail, nonce) for job, nonce in zip(ids, nonces, strict=True)]

@@ -45,7 +45,7 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
         if job.queue not in queues:
             queues[job.queue] = queue_id(db, job.queue)
         if id(job.context) not in contexts:
-            contexts[id(job.context)] = _context_id(db, job.context)
+            contexts[id(job.context)] = context_id(db, job.context)
         state = State.SCHEDULED if job.run_at and job.run_at > now else State.READY
         rows.append(
             _values(job, next_id, state, queues[job.queue], contexts[id(job.context)], now, nonce)
@@ -67,6 +67,11 @@ def queue_id(db: Connection, name: str) -> int:
     return int(found)
 
 
+def timeout_ms(job: NewJob) -> int | None:
+    """A timeout as stored, at least 1 ms."""
+    return None if job.timeout is None else max(1, round(job.timeout.total_seconds() * 1000))
+
+
 def _values(
     job: NewJob, job_id: int, state: State, queue: int, context: int, now: datetime, nonce: int
 ) -> tuple[object, ...]:
@@ -78,7 +83,7 @@ def _values(
         job.priority,
         at if job.run_at is None else ms(job.run_at),
         job.max_retries,
-        None if job.timeout is None else max(1, round(job.timeout.total_seconds() * 1000)),
+        timeout_ms(job),
         int(job.allow_background),
         at,
         at,
@@ -114,7 +119,8 @@ def _taken(key: str, held_by: int) -> KeyTaken:
     )
 
 
-def _context_id(db: Connection, context: Context) -> int:
+def context_id(db: Connection, context: Context) -> int:
+    """The number of a context, which is stored when it is new."""
     body = body_of(context)
     found = db.value("SELECT id FROM context WHERE body = ?", (body,))
     if found is None:

@@ -19,6 +19,7 @@ import apsw
 from queuectl_engine.errors import (
     NotAQueue,
     QueuectlError,
+    ReadOnly,
     StorageBusy,
     StorageError,
     UnsafeStorage,
@@ -66,6 +67,7 @@ class Connection:
         self._synced_at = 0.0
         self._unsynced = False
         self._full = True
+        self._read_only = False
         with self._guarded():
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
             self._raw = apsw.Connection(path, flags)
@@ -77,6 +79,11 @@ class Connection:
         if self._pid == os.getpid():
             with self._lock:
                 self._raw.close()
+
+    def only_look(self) -> None:
+        """Refuse to write from now on, with ReadOnly; SQLite refuses it too."""
+        self.run("PRAGMA query_only = ON")
+        self._read_only = True
 
     def always_sync(self) -> None:
         """Make every commit durable before it returns, whatever the role."""
@@ -108,6 +115,8 @@ class Connection:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One write transaction; takes the lock at once: a reader that upgrades fails unheard."""
+        if self._read_only:
+            raise ReadOnly("this was opened only to look; open it without read_only to change it")
         with self._guarded():
             self._choose_sync()
             before = self._raw.total_changes()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
+from queuectl_engine.filter import Filter
 from queuectl_engine.job import (
     Attempt,
+    Cause,
     Chunk,
     Context,
     Counts,
@@ -18,7 +21,8 @@ from queuectl_engine.job import (
     State,
     View,
 )
-from queuectl_engine.repository.protocol import Key, Page
+from queuectl_engine.repository.protocol import Key, Matches, Page
+from queuectl_engine.repository.sqlite import filtering
 from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import (
     ATTEMPT,
@@ -30,6 +34,8 @@ from queuectl_engine.repository.sqlite.rows import (
     moment,
     ms,
 )
+
+MOST_CAUSES: Final = 1_000  # counted; beyond that the number says nothing to anyone
 
 
 def get(db: Connection, ids: Collection[int]) -> dict[int, Job]:
@@ -48,7 +54,10 @@ def find_keys(db: Connection, keys: Collection[str]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Part of a view that one index holds in its order: by `first`, then id."""
+    """Part of a view that one index holds in its order: by `first`, then id.
+
+    `index` pins it in the query; without one the table's own order is meant.
+    """
 
     where: str
     index: str
@@ -60,7 +69,12 @@ class _Segment:
 
 def _waiting(state: State) -> _Segment:
     return _Segment(
-        f"state = '{state}'", f"job_list_{state}", "priority", True, False, frozenset({state})
+        f"state = '{state}'",
+        f"INDEXED BY job_list_{state}",
+        "priority",
+        True,
+        False,
+        frozenset({state}),
     )
 
 
@@ -74,7 +88,7 @@ _SEGMENTS: Final[dict[View, tuple[_Segment, ...]]] = {
     View.PROCESSING: (
         _Segment(
             "state = 'processing'",
-            "job_list_processing",
+            "INDEXED BY job_list_processing",
             "started_ms",
             False,
             False,
@@ -83,13 +97,19 @@ _SEGMENTS: Final[dict[View, tuple[_Segment, ...]]] = {
     ),
     View.DEAD: (
         _Segment(
-            "state = 'dead'", "job_list_dead", "finished_ms", True, True, frozenset({State.DEAD})
+            "state = 'dead'",
+            "INDEXED BY job_list_dead",
+            "finished_ms",
+            True,
+            True,
+            frozenset({State.DEAD}),
         ),
     ),
+    View.ALL: (_Segment("state <> 'deleted'", "", "job.id", False, False, frozenset(State)),),
     View.FINISHED: (
         _Segment(
             "state IN ('completed', 'cancelled')",
-            "job_list_finished",
+            "INDEXED BY job_list_finished",
             "finished_ms",
             True,
             True,
@@ -108,43 +128,53 @@ def page(
     backwards: bool,
     queue: str | None,
     states: Collection[State] | None,
+    cause: int | None,
 ) -> Page:
     """Neighbours in a view; see `JobRepository.page`. Never an OFFSET, never an OR."""
     more, args = _filters(queue, states)
-    if view is View.ALL:
-        by_id = _by_id(db, limit, at, backwards, more, args)
-        return _page(by_id, [(row[0],) for row in by_id], backwards)
-    rows: list[Row] = []
-    keys: list[Key] = []
-    segments = list(enumerate(_SEGMENTS[view]))
-    for number, segment in reversed(segments) if backwards else segments:
-        beyond = at is not None and (number > at[0] if backwards else number < at[0])
-        if beyond or (states is not None and segment.states.isdisjoint(states)):
-            continue
-        start = at if at is not None and number == at[0] else None
-        found = _ranges(db, segment, limit - len(rows), start, backwards, more, args)
-        rows += found
-        keys += [(number, row[-1], row[0]) for row in found]
-        if len(rows) >= limit:
-            break
-    return _page(rows, keys, backwards)
+    walk = _Walk(JOB, more, args, limit, at, backwards)
+    rows = walk.along(db, _segments(view, cause, states))
+    step = -1 if backwards else 1
+    return Page(tuple(job_of(r) for _, r in rows[::step]), tuple(key for key, _ in rows[::step]))
+
+
+def scan(
+    db: Connection,
+    view: View,
+    wanted: Filter,
+    *,
+    limit: int,
+    at: Key | None,
+    backwards: bool,
+    budget: int,
+    cause: int | None = None,
+    until: datetime | None = None,
+) -> Matches:
+    """The ids that match among the next `budget` jobs of a view; see `JobRepository.scan`."""
+    test, args = filtering.condition(wanted)
+    if until is not None:
+        test, args = f"{test} AND updated_ms <= :until", {**args, "until": ms(until)}
+    walk = _Walk(f"job.id, (1{test})", "", args, budget + 1, at, backwards)
+    rows = walk.along(db, _segments(view, cause, None))
+    found: list[tuple[Key, int]] = []
+    for number, (key, row) in enumerate(rows):
+        if len(found) == limit or number == budget:
+            return Matches(tuple(found), key)
+        if row[1]:
+            found.append((key, row[0]))
+    return Matches(tuple(found), None)
 
 
 def place(view: View, job: Job) -> Key:
     """Where the job stands in the view, or would stand."""
     if view is View.ALL:
-        return (job.id,)
+        return (0, job.id, job.id)
     segments = enumerate(_SEGMENTS[view])
     number = next((n for n, segment in segments if job.stored in segment.states), 0)
     if view is View.PENDING:
         return (number, job.priority, job.id)
     when = job.started_at if view is View.PROCESSING else job.finished_at
     return (number, ms(when or job.updated_at), job.id)
-
-
-def _page(rows: list[Row], keys: list[Key], backwards: bool) -> Page:
-    step = -1 if backwards else 1
-    return Page(tuple(job_of(row) for row in rows[::step]), tuple(keys[::step]))
 
 
 def _filters(queue: str | None, states: Collection[State] | None) -> tuple[str, dict[str, object]]:
@@ -158,53 +188,109 @@ def _filters(queue: str | None, states: Collection[State] | None) -> tuple[str, 
     return more, args
 
 
-def _ranges(
-    db: Connection,
-    segment: _Segment,
-    limit: int,
-    start: Key | None,
-    backwards: bool,
-    more: str,
-    args: dict[str, object],
-) -> list[Row]:
-    first_falls = segment.first_falls != backwards
-    id_falls = segment.id_falls != backwards
-    first, then = ("DESC" if falls else "ASC" for falls in (first_falls, id_falls))
-    select = f"""SELECT {JOB}, {segment.first} FROM job INDEXED BY {segment.index}
-                 WHERE {segment.where}{more}"""
-    order = f"ORDER BY {segment.first} {first}, id {then} LIMIT :limit"
-    if start is None:
-        return db.run(f"{select} {order}", {**args, "limit": limit})
-    args = {**args, "first": start[1], "id": start[2]}
-    # Two ranges of the index; `first < ? OR (first = ? AND id > ?)` would walk it from its start.
-    same = f"{select} AND {segment.first} = :first AND id {'<=' if id_falls else '>='} :id {order}"
-    rows = db.run(same, {**args, "limit": limit})
-    if len(rows) < limit:
-        beyond = f"{select} AND {segment.first} {'<' if first_falls else '>'} :first {order}"
-        rows += db.run(beyond, {**args, "limit": limit - len(rows)})
-    return rows
+def _segments(
+    view: View, cause: int | None, states: Collection[State] | None
+) -> list[tuple[int, _Segment]]:
+    """The parts of a view that can hold such jobs, with their numbers in its places."""
+    if cause is not None:
+        where = f"state = 'dead' AND cause = {int(cause)}"
+        return [
+            (0, replace(_SEGMENTS[View.DEAD][0], where=where, index="INDEXED BY job_list_cause"))
+        ]
+    return [
+        (number, segment)
+        for number, segment in enumerate(_SEGMENTS[view])
+        if states is None or not segment.states.isdisjoint(states)
+    ]
 
 
-def _by_id(
-    db: Connection,
-    limit: int,
-    at: Key | None,
-    backwards: bool,
-    more: str,
-    args: dict[str, object],
-) -> list[Row]:
-    if at is not None:
-        more += f" AND id {'<=' if backwards else '>='} :id"
-        args = {**args, "id": at[0]}
-    order = "DESC" if backwards else "ASC"
-    sql = f"SELECT {JOB} FROM job WHERE state <> 'deleted'{more} ORDER BY id {order} LIMIT :limit"
-    return db.run(sql, {**args, "limit": limit})
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """A walk along segments, in either direction, from a place on: `limit` rows at most."""
+
+    columns: str
+    more: str
+    args: Mapping[str, object]
+    limit: int
+    at: Key | None
+    backwards: bool
+
+    def along(
+        self, db: Connection, segments: Sequence[tuple[int, _Segment]]
+    ) -> list[tuple[Key, Row]]:
+        """The rows with their places, in the direction of the walk."""
+        found: list[tuple[Key, Row]] = []
+        for number, segment in reversed(segments) if self.backwards else segments:
+            if len(found) >= self.limit or (self.at is not None and self._is_before(number)):
+                continue
+            start = self.at if self.at is not None and number == self.at[0] else None
+            rows = self._rows(db, segment, start, self.limit - len(found))
+            found += [((number, row[-2], row[-1]), row) for row in rows]
+        return found
+
+    def _is_before(self, segment: int) -> bool:
+        assert self.at is not None
+        return segment > self.at[0] if self.backwards else segment < self.at[0]
+
+    def _rows(self, db: Connection, segment: _Segment, start: Key | None, limit: int) -> list[Row]:
+        first_falls = segment.first_falls != self.backwards
+        id_falls = segment.id_falls != self.backwards
+        first, then = ("DESC" if falls else "ASC" for falls in (first_falls, id_falls))
+        select = f"""SELECT {self.columns}, {segment.first}, job.id FROM job {segment.index}
+                     WHERE {segment.where}{self.more}"""
+        order = f"ORDER BY {segment.first} {first}, id {then} LIMIT :limit"
+        if start is None:
+            return db.run(f"{select} {order}", {**self.args, "limit": limit})
+        args = {**self.args, "first": start[1], "id": start[2]}
+        # Two ranges of the index; `first < ? OR (first = ? AND id > ?)` would walk it from its
+        # start.
+        same = f"{select} AND {segment.first} = :first AND id {'<=' if id_falls else '>='} :id"
+        rows = db.run(f"{same} {order}", {**args, "limit": limit})
+        if len(rows) < limit:
+            beyond = f"{select} AND {segment.first} {'<' if first_falls else '>'} :first {order}"
+            rows += db.run(beyond, {**args, "limit": limit - len(rows)})
+        return rows
+
+
+_COUNT_CAUSES: Final = f"""
+    SELECT count(*) FROM (SELECT 1 FROM cause INDEXED BY cause_dead WHERE dead > 0
+                           LIMIT {MOST_CAUSES})
+"""
+_EDGE: Final = """
+    (SELECT {what} FROM job INDEXED BY job_list_cause
+      WHERE job.cause = cause.id AND job.state = 'dead'
+      ORDER BY finished_ms {order}, job.id {order} LIMIT 1)
+"""
+_CAUSES: Final = f"""
+    SELECT id, program, ended, line, dead, {_EDGE.format(what="finished_ms", order="ASC")},
+           {_EDGE.format(what="finished_ms", order="DESC")},
+           {_EDGE.format(what="job.id", order="DESC")}
+      FROM cause
+"""
+
+
+def causes(db: Connection, limit: int) -> list[Cause]:
+    """Causes that have dead jobs, newest first."""
+    sql = f"""{_CAUSES} INDEXED BY cause_dead WHERE dead > 0
+              ORDER BY last_ms DESC, id DESC LIMIT ?"""
+    return [_cause_of(row) for row in db.run(sql, (limit,))]
+
+
+def cause(db: Connection, cause_id: int) -> Cause | None:
+    """One of them, None when nothing is dead of it."""
+    rows = db.run(f"{_CAUSES} WHERE id = ? AND dead > 0", (cause_id,))
+    return _cause_of(rows[0]) if rows else None
+
+
+def _cause_of(row: Row) -> Cause:
+    cause_id, program, ended, line, dead, first, last, example = row
+    return Cause(cause_id, program, ended, line, dead, moment(first), moment(last), example)
 
 
 def counts(db: Connection) -> Counts:
     """Sums over the queues, which the counter table holds per state."""
     rows = db.run("SELECT state, sum(n) FROM counter WHERE state <> 'deleted' GROUP BY state")
-    return Counts({State(state): n for state, n in rows})
+    return Counts({State(state): n for state, n in rows}, int(db.value(_COUNT_CAUSES)))
 
 
 def queues(db: Connection) -> list[QueueInfo]:

@@ -21,9 +21,10 @@ JOB: Final = """
     job.allow_background, job.run_at_ms, job.created_ms, job.updated_ms, job.started_ms,
     job.finished_ms, job.reason,
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
-    job.cancel_ms, job.parked, job.context, job.log_file
+    job.cancel_ms, job.parked, job.context, job.log_file,
+    job.cause
 """
-JOB_WIDTH: Final = 24
+JOB_WIDTH: Final = 25
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes
@@ -72,6 +73,7 @@ def job_of(row: Row) -> Job:
         parked=row[21],
         context_id=row[22],
         log_file=row[23],
+        cause_id=row[24],
     )
 
 

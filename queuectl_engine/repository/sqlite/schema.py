@@ -49,6 +49,18 @@ CREATE TABLE context (
   body TEXT NOT NULL UNIQUE
 ) STRICT;
 
+-- What failed attempts have in common; `dead` counts the jobs that are dead of it.
+CREATE TABLE cause (
+  id INTEGER PRIMARY KEY,
+  program TEXT NOT NULL,
+  ended TEXT NOT NULL,
+  line TEXT NOT NULL,
+  dead INTEGER NOT NULL DEFAULT 0 CHECK (dead >= 0),
+  last_ms INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (program, ended, line)
+) STRICT;
+CREATE INDEX cause_dead ON cause (last_ms DESC, id DESC) WHERE dead > 0;
+
 CREATE TABLE job (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   queue INTEGER NOT NULL REFERENCES queue,
@@ -72,6 +84,7 @@ CREATE TABLE job (
   was TEXT,
   reason TEXT,
   parked TEXT,
+  cause INTEGER REFERENCES cause,  -- of its last failed attempt
   context INTEGER NOT NULL REFERENCES context,
   nonce INTEGER NOT NULL,
   key TEXT,
@@ -97,6 +110,7 @@ CREATE INDEX job_list_scheduled ON job (priority DESC, id) WHERE state = 'schedu
 CREATE INDEX job_list_blocked ON job (priority DESC, id) WHERE state = 'blocked';
 CREATE INDEX job_list_processing ON job (started_ms, id) WHERE state = 'processing';
 CREATE INDEX job_list_dead ON job (finished_ms DESC, id DESC) WHERE state = 'dead';
+CREATE INDEX job_list_cause ON job (cause, finished_ms DESC, id DESC) WHERE state = 'dead';
 CREATE INDEX job_list_finished ON job (finished_ms DESC, id DESC)
   WHERE state IN ('completed', 'cancelled');
 CREATE INDEX job_deleted ON job (deleted_ms) WHERE state = 'deleted';
@@ -116,6 +130,17 @@ END;
 CREATE TRIGGER job_uncounted AFTER DELETE ON job BEGIN
   UPDATE counter SET n = n - 1 WHERE state = old.state AND queue = old.queue;
   DELETE FROM counter WHERE state = old.state AND queue = old.queue AND n = 0;
+END;
+
+CREATE TRIGGER job_died AFTER UPDATE OF state ON job
+  WHEN new.state = 'dead' AND old.state <> 'dead' AND new.cause IS NOT NULL
+BEGIN
+  UPDATE cause SET dead = dead + 1, last_ms = max(last_ms, new.finished_ms) WHERE id = new.cause;
+END;
+CREATE TRIGGER job_revived AFTER UPDATE OF state ON job
+  WHEN old.state = 'dead' AND new.state <> 'dead' AND old.cause IS NOT NULL
+BEGIN
+  UPDATE cause SET dead = dead - 1 WHERE id = old.cause;
 END;
 
 CREATE TABLE attempt (

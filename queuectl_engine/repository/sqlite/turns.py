@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from queuectl_engine.cause import Signature
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import (
     FINAL,
@@ -92,7 +93,7 @@ _SETTLE: Final = """
            finished_ms = iif(cancel_ms IS NULL, :finished, :finished_if_cancelled),
            run_at_ms = iif(cancel_ms IS NULL, coalesce(:due, run_at_ms), run_at_ms),
            attempts = attempts - :refund,
-           deaths = deaths + :deaths, updated_ms = :now,
+           deaths = deaths + :deaths, cause = coalesce(:cause, cause), updated_ms = :now,
            token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
      WHERE id = :job AND token = :token AND state = 'processing'
     RETURNING state
@@ -107,6 +108,10 @@ _KEEP_LATE: Final = """
      WHERE job = :job AND number = :number AND token = :token AND result <> :result
 """
 
+_ADD_CAUSE: Final = """
+    INSERT INTO cause (program, ended, line) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_FIND_CAUSE: Final = "SELECT id FROM cause WHERE program = ? AND ended = ? AND line = ?"
 _ADD_OUTPUT: Final = """
     INSERT INTO output (job, number, seq, at_ms, marks, data) VALUES (?, ?, ?, ?, ?, ?)
 """
@@ -151,7 +156,8 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     Returns the state the job is in now, None when it was not ours to change.
     """
     who = _args(ended.attempt)
-    rows = db.run(_SETTLE, {**who, **_columns(ended.outcome, ended.ending, ended.ended_at, now)})
+    columns = _columns(ended.outcome, ended.ending, ended.ended_at, now)
+    rows = db.run(_SETTLE, {**who, **columns, "cause": _cause_id(db, ended.signature)})
     if not rows:
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
@@ -224,6 +230,14 @@ def clamp_retries(db: Connection, now: datetime) -> None:
 def next_due(db: Connection) -> datetime | None:
     """When the next scheduled or failed job falls due."""
     return moment_or_none(db.value(_NEXT_DUE))
+
+
+def _cause_id(db: Connection, signature: Signature | None) -> int | None:
+    if signature is None:
+        return None
+    values = (signature.program, signature.ended, signature.line)
+    db.run(_ADD_CAUSE, values)
+    return int(db.value(_FIND_CAUSE, values))
 
 
 def _args(attempt: AttemptId) -> dict[str, Any]:

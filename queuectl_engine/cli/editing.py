@@ -1,0 +1,143 @@
+"""`queuectl edit`: change a job that does not run, in `$EDITOR` or by options."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import click
+
+from queuectl_engine.cli import as_json as shapes
+from queuectl_engine.cli.command import CONTEXT, Command
+from queuectl_engine.cli.options import db_option, duration, job_argument, json_option, moment
+from queuectl_engine.cli.session import Session
+from queuectl_engine.cli.terminal import can_ask, say
+from queuectl_engine.errors import BadInput, QueuectlError
+from queuectl_engine.job import Job
+from queuectl_engine.new_job import Changes
+from queuectl_engine.safe_text import safe_text
+
+_COMMAND = "--- command ---"
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@job_argument
+@click.option("--command", metavar="LINE", help="The new command.")
+@click.option("--queue", metavar="NAME", help="The new queue.")
+@click.option("--priority", type=int, metavar="N", help="The new priority.")
+@click.option("--max-retries", type=click.IntRange(min=0), metavar="N", help="The new retries.")
+@click.option("--timeout", type=duration, metavar="DURATION", help="The new timeout.")
+@click.option("--key", metavar="KEY", help="The new key.")
+@click.option("--run-at", type=moment, metavar="WHEN", help="The new time of a pending job.")
+@json_option
+@db_option
+@click.pass_obj
+def edit(
+    session: Session,
+    job: str,
+    command: str | None,
+    queue: str | None,
+    priority: int | None,
+    max_retries: int | None,
+    timeout: timedelta | None,
+    key: str | None,
+    run_at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Change a job that is pending, retrying or dead.
+
+    Without options it opens $EDITOR. A dead job stays dead until it is requeued.
+    """
+    with session.open() as engine:
+        found = engine.get(job)
+        changes = _given(
+            command=None if command is None else _as_before(found, command),
+            queue=queue,
+            priority=priority,
+            max_retries=max_retries,
+            timeout=timeout,
+            key=key,
+            run_at=run_at,
+        )
+        if not changes:
+            changes = _in_editor(found)
+        edited = engine.edit(found.id, **changes)
+    if as_json:
+        shapes.print_json(shapes.job(edited))
+    else:
+        say(f"Job {edited.id} edited")
+
+
+def _given(**values: object) -> Changes:
+    given = Changes()
+    for name, value in values.items():
+        if value is not None:
+            given[name] = value  # type: ignore[literal-required]
+    return given
+
+
+def _in_editor(job: Job) -> Changes:
+    if not can_ask():
+        raise BadInput("nothing to change; give an option such as --command, or use a terminal")
+    before = _as_text(job)
+    after = click.edit(before, extension=".txt", require_save=True)
+    if after is None or after == before:
+        raise QueuectlError("nothing was changed, as you said")
+    return changes_of(job, after)
+
+
+def _as_text(job: Job) -> str:
+    timeout = f"{job.timeout.total_seconds():g}s" if job.timeout else "none"
+    return (
+        f"# Job {job.id}. Save and close to change it; close without saving to leave it.\n"
+        f"queue: {job.queue}\n"
+        f"priority: {job.priority}\n"
+        f"retries: {job.max_retries}\n"
+        f"timeout: {timeout}\n"
+        f"key: {job.key or ''}\n"
+        f"{_COMMAND}\n"
+        f"{job.command}\n"
+    )
+
+
+def changes_of(job: Job, text: str) -> Changes:
+    """What a person wrote about a job. Raises BadInput that names the line."""
+    head, found, command = text.partition(f"{_COMMAND}\n")
+    if not found:
+        raise BadInput(f"the line '{_COMMAND}' is gone; nothing was changed")
+    changes = Changes(command=_as_before(job, command.removesuffix("\n")))
+    for line in head.splitlines():
+        if line.strip() and not line.startswith("#"):
+            name, _, value = line.partition(":")
+            _read(changes, name.strip(), value.strip())
+    return changes
+
+
+def _read(changes: Changes, name: str, value: str) -> None:
+    try:
+        match name:
+            case "queue":
+                changes["queue"] = value
+            case "priority":
+                changes["priority"] = int(value)
+            case "retries":
+                changes["max_retries"] = int(value)
+            case "timeout":
+                changes["timeout"] = None if value in ("", "none") else duration(value)
+            case "key":
+                changes["key"] = value or None
+            case _:
+                raise BadInput(f"'{safe_text(name)}' cannot be changed here")
+    except ValueError:
+        raise BadInput(f"{name}: '{safe_text(value)}' is no number") from None
+
+
+def _as_before(job: Job, command: str) -> str | Sequence[str]:
+    """A line for the shell, or the words of a program, as the job had it."""
+    if job.argv is None:
+        return command
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise BadInput(f"cannot split the command into words: {error}") from error

@@ -1,0 +1,67 @@
+"""Changing a job that does not run: in place, so that it keeps id, history and place in line."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Final
+
+from queuectl_engine.errors import KeyTaken, NoSuchJob, WrongState
+from queuectl_engine.job import OUTWARD, NewJob, State
+from queuectl_engine.repository.sqlite.acts import note
+from queuectl_engine.repository.sqlite.adding import context_id, queue_id, timeout_ms
+from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.rows import ms
+from queuectl_engine.safe_text import safe_text
+
+EDITABLE: Final = (State.READY, State.SCHEDULED, State.BLOCKED, State.FAILED, State.DEAD)
+_COLUMNS: Final = (
+    "queue", "priority", "max_retries", "timeout_ms", "key", "log_file", "argv", "command",
+    "allow_background", "context",
+)  # fmt: skip
+_EDIT: Final = f"""
+    UPDATE job SET {", ".join(f"{name} = :{name}" for name in _COLUMNS)},
+                   run_at_ms = coalesce(:run_at, run_at_ms), state = :state, updated_ms = :now
+     WHERE id = :id
+"""
+
+
+def edit(db: Connection, job: int, to: NewJob, user: str, now: datetime, *, moved: bool) -> None:
+    """Make a stored job what `to` says. With `moved`, `to.run_at` is when it shall run.
+
+    Raises NoSuchJob, WrongState, KeyTaken.
+    """
+    rows = db.run(f"SELECT state, {', '.join(_COLUMNS)} FROM job WHERE id = ?", (job,))
+    state = State(rows[0][0]) if rows else State.DELETED
+    if state is State.DELETED:
+        raise NoSuchJob(f"no job {job}; 'queuectl list --all' shows what is there")
+    if state not in EDITABLE:
+        raise WrongState(f"job {job} is {OUTWARD[state]} and cannot be edited")
+    _refuse_taken_key(db, job, to.key)
+    new = (
+        queue_id(db, to.queue),
+        to.priority,
+        to.max_retries,
+        timeout_ms(to),
+        to.key,
+        to.log_file,
+        None if to.argv is None else json.dumps(to.argv),
+        to.command,
+        int(to.allow_background),
+        context_id(db, to.context),
+    )
+    changed = [n for n, a, b in zip(_COLUMNS, rows[0][1:], new, strict=True) if a != b]
+    run_at = None
+    if moved and state in (State.READY, State.SCHEDULED):
+        run_at = ms(to.run_at or now)
+        state = State.SCHEDULED if run_at > ms(now) else State.READY
+        changed.append("run_at")
+    values = dict(zip(_COLUMNS, new, strict=True))
+    db.run(_EDIT, {**values, "id": job, "run_at": run_at, "state": state.value, "now": ms(now)})
+    note(db, [job], "edited", user, now, ", ".join(changed) or "nothing")
+
+
+def _refuse_taken_key(db: Connection, job: int, key: str | None) -> None:
+    sql = "SELECT id FROM job WHERE key = ? AND state <> 'deleted' AND id <> ?"
+    if key is not None and (holder := db.value(sql, (key, job))):
+        raise KeyTaken(f"key {safe_text(key)} belongs to job {holder}; use another key")

@@ -1,0 +1,53 @@
+"""Why a job does not run: the first reason that would have to go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from queuectl_engine.explain import explain
+from queuectl_engine.job import PoolInfo, State, WorkerInfo
+from tests.samples import HOUR, NOON, stored
+
+WORKER = WorkerInfo(1, "w1", 11, NOON, alive=True)
+POOL = PoolInfo(
+    id=1, name="default", host="here", pid=10, detached=True, wanted=1, stopping=None, queues=(),
+    started_at=NOON, alive=True, trouble=None, log="", workers=(WORKER,),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "pools", "paused", "words"),
+    [
+        ({"stored": State.PROCESSING}, [POOL], False, "it runs on w1"),
+        ({"stored": State.PROCESSING, "parked": "cannot kill 7"}, [], False, "stuck"),
+        ({"stored": State.PROCESSING, "cancel_asked": True}, [POOL], False, "ending it"),
+        ({"stored": State.DEAD, "reason": "exit 7"}, [], True, "it is dead (exit 7)"),
+        ({"stored": State.COMPLETED}, [], False, "requeue 42"),
+        ({"stored": State.SCHEDULED, "run_at": NOON + HOUR}, [], True, "is scheduled for"),
+        ({"stored": State.FAILED, "run_at": NOON + HOUR}, [], True, "tried again at"),
+        ({"stored": State.BLOCKED}, [], False, "waits for another job"),
+        ({"stored": State.READY}, [], True, "is paused; 'queuectl resume default'"),
+        ({"stored": State.READY}, [], False, "no pool runs"),
+        ({"stored": State.READY}, [replace(POOL, alive=False)], False, "no pool runs"),
+        ({"stored": State.READY}, [replace(POOL, queues=("x",))], False, "serves queue default"),
+        ({"stored": State.READY}, [replace(POOL, stopping="now")], False, "is stopping"),
+        ({"stored": State.READY}, [replace(POOL, workers=())], False, "have no worker"),
+        (
+            {"stored": State.READY},
+            [replace(POOL, workers=(replace(WORKER, job=7),))],
+            False,
+            "all 1 workers that serve it are busy",
+        ),
+        ({"stored": State.READY}, [POOL], False, "starts as soon as"),
+        ({"stored": State.FAILED, "run_at": NOON}, [], False, "no pool runs"),
+    ],
+)
+def test_the_first_reason_is_told(
+    changes: dict[str, Any], pools: list[PoolInfo], paused: bool, words: str
+) -> None:
+    told = explain(stored(**changes), pools, paused=paused, now=NOON)
+    assert words in told
+    assert "\n" not in told
