@@ -17,14 +17,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from queuectl_engine import Database, Engine, JobState, open_engine
-from queuectl_tui.acts import Hands
-from queuectl_tui.app import QueueApp
-from queuectl_tui.feed import EngineFeed
+from queuectl_tui.app import queue_app
 
 HERE: Final = Path(__file__).parent
 WORKERS: Final = 4
@@ -70,7 +67,7 @@ class Picture:
 
 PICTURES: Final = (
     Picture("tables", 140, 30, ("2",), "frame=75 "),
-    Picture("dead", 80, 24, ("3",), "error: 503"),
+    Picture("causes", 80, 24, ("F", "r"), "requeue 4 "),
 )
 
 
@@ -144,8 +141,7 @@ def until(engine: Engine, condition: Callable[[Callable[[JobState], int]], bool]
 
 async def taken(picture: Picture, database: Database) -> str:
     """The screen as SVG, once it shows what it should."""
-    opener = partial(open_engine, database)
-    app = QueueApp(database, EngineFeed(opener), Hands(opener))
+    app = queue_app(database)
     async with app.run_test(size=(picture.columns, picture.lines)) as pilot:
         await pilot.pause(1.0)
         await pilot.press(*picture.keys)
