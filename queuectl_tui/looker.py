@@ -53,8 +53,14 @@ class Looker:
         if moved or self._searches:
             picture = self._search(source, wanted, picture, changed=changed, now=now)
             picture = replace(picture, known=self._causes_of(source, picture))
-        rate = self._throughput.note(picture.counts, now)
+        rate = self._rate(picture, now)
         return picture if rate == picture.rate else replace(picture, rate=rate)
+
+    def _rate(self, picture: Snapshot, now: float) -> float | None:
+        if picture.live_pools:
+            return self._throughput.note(picture.counts, now)
+        self._throughput.rest()
+        return None
 
     def _read(self, source: Source, wanted: Wanted, picture: Snapshot) -> Snapshot:
         windows = {

@@ -37,3 +37,7 @@ class Throughput:
             self._samples.append((now, ended))
             self.value = (ended - before) / (now - since) or None
         return self.value
+
+    def rest(self) -> None:
+        """Nobody works: what ends or comes back now is a person's doing, and no speed."""
+        self._samples, self.value = [], None

@@ -13,6 +13,7 @@ import pytest
 import queuectl_engine
 from queuectl_engine import Engine, QueuectlError, open_engine
 from queuectl_engine.new_job import Policy
+from tests.pools import stop_pools
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests" / "consumer_sample.py"
@@ -45,8 +46,7 @@ def no_pool_left(tmp_path: Path) -> Iterator[None]:
     """Stop what an example that failed half-way has started."""
     yield
     with open_engine(tmp_path / "jobs.db") as engine:
-        for pool in engine.pools():
-            engine.stop_pool(pool.name, now=True, timeout=20)
+        stop_pools(engine)
 
 
 @pytest.mark.usefixtures("no_pool_left")

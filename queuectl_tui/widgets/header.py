@@ -12,6 +12,7 @@ from queuectl_tui.ink import Ink, Line, Span
 from queuectl_tui.widgets.line_view import LineView
 
 _NARROW, _WIDE = 80, 120
+_NAME_ROOM = ((150, 40), (120, 18), (80, 14), (0, 9))  # from this width on
 
 
 class Header(LineView):
@@ -27,8 +28,8 @@ def header_line(
     desk: Desk, database: Database, width: int, now: datetime, *, read_only: bool
 ) -> Line:
     """One line; its places have fixed widths, so that nothing jumps."""
-    name = database.location if "://" in database.location else _path(database.location, width)
-    room = 12 if width < _NARROW else 22 if width < _WIDE else 40
+    room = next(room for least, room in _NAME_ROOM if width >= least)
+    name = database.location if "://" in database.location else _path(database.location, room)
     left = (Span(" queuectl  ", Ink.TITLE), ink.cell(safe_text(name), room))
     rate = () if width < _NARROW else (_rate(desk),)
     return ink.spread(
@@ -38,12 +39,10 @@ def header_line(
     )
 
 
-def _path(location: str, width: int) -> str:
+def _path(location: str, room: int) -> str:
     path = Path(location)
-    if width < _WIDE:
-        return path.name
-    whole = words.tilde(location)
-    return whole if len(whole) < 40 else f"…/{path.parent.name}/{path.name}"
+    longer = (words.tilde(location), f"…/{path.parent.name}/{path.name}")
+    return next((name for name in longer if len(name) < room), path.name)
 
 
 def _live(desk: Desk, now: datetime, read_only: bool) -> tuple[Span, ...]:
@@ -68,7 +67,7 @@ def _pools(desk: Desk) -> tuple[Span, ...]:
 
 
 def _rate(desk: Desk) -> Span:
-    return Span(ink.cell(words.rate(desk.shown.rate), 14))
+    return Span(ink.cell(words.rate(desk.shown.rate), 13))
 
 
 def _counts(desk: Desk, width: int) -> Line:

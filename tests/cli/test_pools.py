@@ -11,6 +11,7 @@ import pytest
 from queuectl_engine.engine import Engine
 from queuectl_engine.job import JobState
 from tests.cli.program import Program
+from tests.pools import stop_pools
 from tests.waiting import until
 
 
@@ -18,9 +19,7 @@ from tests.waiting import until
 def no_pool_left(engine: Engine) -> Iterator[None]:
     """Stops what a test started and left."""
     yield
-    for pool in engine.pools():
-        if pool.alive:
-            engine.stop_pool(pool.name, now=True, timeout=20)
+    stop_pools(engine)
 
 
 def test_the_original_commands_from_end_to_end(bare: Program) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from queuectl_engine import Engine, Job, JobState, PoolInfo, open_engine
 from queuectl_engine.pool.background import start_detached
 from queuectl_engine.pool.options import PoolOptions
+from tests.pools import stop_pools
 from tests.waiting import until
 
 StartPool = Callable[..., PoolInfo]
@@ -35,12 +37,10 @@ def start_pool(engine: Engine) -> Iterator[StartPool]:
         return engine.find_pool(name)
 
     yield start
-    for pool in engine.pools():
-        if pool.alive:
-            engine.stop_pool(pool.name, now=True, timeout=20)
-    pids = pool_processes(engine.database.location)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    stop_pools(engine)
+    for pid in pool_processes(engine.database.location):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     until(lambda: not pool_processes(engine.database.location))
 
 

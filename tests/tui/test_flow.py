@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from queuectl_engine import Engine, JobState, open_engine
+from tests.pools import stop_pools
 from tests.tui.pty_program import ROOT, Terminal, environment
 from tests.waiting import until
 
@@ -24,8 +25,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with open_engine(tmp_path / "queue.db", create=True) as engine:
         yield engine
-        for pool in engine.pools():
-            engine.stop_pool(pool.name, now=True)
+        stop_pools(engine)
 
 
 class Tmux:

@@ -209,6 +209,13 @@ def ended(count: int) -> Counts:
     return Counts({State.COMPLETED: count})
 
 
+def test_without_a_pool_nothing_has_a_speed() -> None:
+    throughput = Throughput()
+    assert throughput.note(ended(0), 0.0) is None
+    throughput.rest()
+    assert throughput.note(ended(150), 2.0) is None  # an undo brought them back
+
+
 def test_throughput_is_that_of_the_last_seconds_and_ends_with_silence() -> None:
     throughput = Throughput()
     said = [throughput.note(ended(10 * second), float(second)) for second in range(6)]

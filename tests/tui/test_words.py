@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl_engine import State
+from queuectl_engine import Counts, State
 from queuectl_tui import ink, words
+from queuectl_tui.desk import Desk
 from queuectl_tui.ink import Ink, Span
+from queuectl_tui.picture import Snapshot
+from queuectl_tui.widgets.header import header_line
 from tests.samples import HOUR, MINUTE, NOON, SECOND, stored
-from tests.tui.fake import dead, waiting
+from tests.tui.fake import DATABASE, dead, pool, waiting
 
 
 @pytest.mark.parametrize(
@@ -100,3 +103,17 @@ def test_titles_fill_their_line_exactly_or_are_cut(width: int) -> None:
     drawn = ink.ruled(left, right, width)
 
     assert ink.width_of(drawn) == width or (width < 17 and ink.width_of(drawn) <= width)
+
+
+@pytest.mark.parametrize("width", [61, 80, 119, 120, 149, 150, 160])
+def test_the_header_has_room_for_the_dead_beside_name_and_speed(width: int) -> None:
+    desk = Desk()
+    desk.shown = Snapshot(
+        counts=Counts({State.READY: 1_234_567, State.DEAD: 1_234_567}),
+        pools=(pool(wanted=16),),
+        rate=1_234.0,
+    )
+    line = ink.text_of(header_line(desk, DATABASE, width, NOON, read_only=False))
+    assert "jobs.db" in line
+    assert ("1,234 jobs/s" in line) == (width >= 80)
+    assert line.endswith("1,234,567 dead ")
