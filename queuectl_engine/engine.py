@@ -259,9 +259,14 @@ class Engine:
         pieces = [p.data for chunk in chunks for p in chunk.pieces if p.stream is Stream.ERR]
         return advice(job, attempt, b"".join(pieces)[-_ADVICE_BYTES:].decode("utf-8", "replace"))
 
-    def causes(self, limit: int = 200) -> list[Cause]:
-        """Why jobs are dead: causes that have dead jobs, newest death first; cheap at any size."""
-        return self._repository.causes(limit=limit)
+    def causes(self, limit: int = 200, wanted: Filter | None = None) -> list[Cause]:
+        """Why jobs are dead: causes that have dead jobs, newest death first; cheap at any size.
+
+        A filter may have words, which are found in program, ending and line, and `exit:`. Raises
+        BadInput for others.
+        """
+        wanted = (wanted or Filter()).for_causes()
+        return self._repository.causes(limit=limit, wanted=wanted)
 
     def cause(self, cause_id: int) -> Cause:
         """One cause. Raises NoSuchCause when no job is dead of it."""

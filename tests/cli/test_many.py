@@ -37,6 +37,8 @@ def test_failures_lists_each_cause_once_and_requeue_takes_one(
         ("error: N", 2, "curl"),
         ("other", 1, "curl"),
     ]
+    assert "other" not in queuectl("failures", "--filter", "error").out
+    assert "a cause has no queue" in queuectl("failures", "--filter", "queue:x", code=2).err
     cause = str(shown[0]["id"])
     assert [job["id"] for job in json.loads(queuectl("list", "--cause", cause, "--json").out)] == [
         3,
