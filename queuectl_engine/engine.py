@@ -54,8 +54,8 @@ from queuectl_engine.settings import Database, Settings, choose_database, load_s
 
 CHUNK: Final = 1_000  # jobs in one transaction of a bulk act
 ADDED_AT_ONCE: Final = 5_000
-SLICE: Final = 20_000  # jobs that one step of a search looks at
-COUNTED_SLICES: Final = 10  # a larger selection is not counted before it is asked about
+SLICE: Final = 5_000  # jobs that one step of a search looks at
+COUNTED_SLICES: Final = 40  # a larger selection is not counted before it is asked about
 _POLL: Final = 0.05  # seconds between two looks for a change while waiting
 
 
