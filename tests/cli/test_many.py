@@ -141,6 +141,15 @@ def test_what_cannot_be_understood_is_named(text: str) -> None:
         changes_of(stored(), text)
 
 
+def test_an_edit_may_requeue_what_is_dead(queuectl: Program, drive: Driver) -> None:
+    die(drive, "x")
+    drive.add("waits")
+    edited = queuectl("edit", "1", "--command", "true", "--requeue").out
+    assert edited == "Job 1 edited and requeued\n"
+    assert drive.get(1).state is JobState.PENDING
+    assert queuectl("edit", "2", "--priority", "1", "--requeue").out == "Job 2 edited\n"
+
+
 def test_the_editor_that_a_person_named_is_used(
     queuectl: Program, drive: Driver, tmp_path: Path
 ) -> None:

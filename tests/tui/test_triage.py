@@ -215,7 +215,7 @@ async def test_a_waiting_job_is_edited_and_waits_on() -> None:
     ("job", "why"),
     [
         (running(1), " ! job 1 is processing; it cannot be edited"),
-        (running(1, "two\nlines"), " ! its command is no single plain line"),
+        (running(1, "two\nlines"), " ! job 1 is processing; it cannot be edited"),
     ],
 )
 async def test_what_cannot_be_edited_here_says_why(job: Any, why: str) -> None:
