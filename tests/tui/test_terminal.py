@@ -184,6 +184,42 @@ def test_a_deleted_database_keeps_its_last_picture_and_comes_back(tmp_path: Path
         terminal.shows("LIVE", "make all")
 
 
+LOCKER = """
+import fcntl, os, struct, sys
+fd = os.open("queue.db-shm", os.O_RDWR)
+def lock(kind, start, length):
+    fcntl.fcntl(fd, fcntl.F_SETLK, struct.pack("hhqqi4x", kind, 0, start, length, 0))
+lock(fcntl.F_RDLCK, 128, 1)  # a connection ...
+lock(fcntl.F_WRLCK, 120, 8)  # ... that recovers the log, and was stopped
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_locked_database_keeps_its_last_picture_and_comes_back(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add("true")
+        with Terminal(cwd=tmp_path) as terminal:
+            terminal.shows("LIVE", "1 Pending 1")
+            terminal.quiet()
+            with subprocess.Popen(
+                [sys.executable, "-c", LOCKER],
+                cwd=tmp_path,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            ) as locker:
+                assert locker.stdout
+                assert locker.stdout.readline() == b"locked\n"
+                terminal.shows("STALE", "1 Pending 1", "is locked by another process")
+                terminal.send("?")
+                terminal.shows("Esc")  # the screen is alive
+                terminal.send("\x1b")
+                locker.communicate()
+            terminal.shows("LIVE", "1 Pending 1")
+            engine.add("more")
+            terminal.shows("1 Pending 2")
+
+
 def test_a_replaced_database_is_opened_anew(tmp_path: Path) -> None:
     path, other = tmp_path / "queue.db", tmp_path / "other.db"
     for name, command in ((path, "make old"), (other, "make new")):
