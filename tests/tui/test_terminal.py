@@ -108,6 +108,19 @@ def test_a_question_ignores_what_came_in_the_same_burst(tmp_path: Path) -> None:
             terminal.shows("1 cancelled")
 
 
+@pytest.mark.parametrize("parts", [("\x1b", "[6~"), ("\x1b[", "6~"), ("\x1b[6", "~")])
+def test_a_key_that_a_slow_link_split_is_no_command(
+    terminal: Terminal, parts: tuple[str, str]
+) -> None:
+    terminal.send("F")
+    terminal.shows("Causes of 0")
+    terminal.send(parts[0])
+    terminal.shows("1 Pending")  # so long did it take that Esc was taken for a key
+    terminal.send(parts[1])
+    terminal.quiet()
+    assert "6 Queues" not in terminal.text
+
+
 def test_what_is_typed_ahead_reaches_the_form(terminal: Terminal) -> None:
     terminal.send("aecho typed ahead\r")
     terminal.shows("added as 1", "$ echo typed ahead")
