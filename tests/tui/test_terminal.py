@@ -150,7 +150,8 @@ def test_hostile_text_never_reaches_the_terminal(
             engine.add(command, queue=f"later{i}{name}", run_at=datetime.now(UTC) + HOUR)
         engine.start_pool()
         try:
-            with Terminal(cwd=tmp_path, width=160, height=50) as terminal:
+            editor = {"EDITOR": "true", "VISUAL": ""}  # which e opens for such commands
+            with Terminal(cwd=tmp_path, width=160, height=50, env=editor) as terminal:
                 terminal.shows("1 Pending 8", "3 Dead 8")
                 for keys in ("j", "jjj", "jjj", "x", "n", "3", *"jjjjjjj", "\r", "q", *_TOUR):
                     terminal.send(keys)
