@@ -14,7 +14,7 @@ from queuectl_tui.picture import Spot, Tally, Window
 from queuectl_tui.reading import HOLDS, Reading, Source, read_window
 
 PATIENCE: Final = 0.025  # seconds of rest for each slice that the last search took
-_QUICK: Final = 12  # slices; a search this short is repeated at every change
+_QUICK: Final = 3  # slices; a search this short is repeated at every change
 
 
 class Search:
