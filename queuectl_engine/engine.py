@@ -27,6 +27,7 @@ from queuectl_engine.job import (
     Event,
     Job,
     JobState,
+    LabelInfo,
     NewJob,
     PoolInfo,
     QueueInfo,
@@ -282,6 +283,10 @@ class Engine:
     def queues(self) -> list[QueueInfo]:
         """Every queue, with its counts and whether it is paused."""
         return self._repository.queues()
+
+    def labels(self, limit: int = 1000) -> list[LabelInfo]:
+        """The labels that jobs have, by name, with their counts; cheap at any size."""
+        return self._repository.labels(limit=limit)
 
     def changed(self) -> bool:
         """Whether another connection has committed since the last call. Costs microseconds."""

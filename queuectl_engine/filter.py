@@ -1,4 +1,4 @@
-"""Which jobs are meant: words and `queue: state: exit: key: age>1h !word "a phrase"`. Pure.
+"""Which jobs are meant: words and `queue: state: exit: key: label: age>1h !word "a phrase"`. Pure.
 
 Terms are joined by *and*; each may be negated with `!`. A repository turns them into its own query.
 """
@@ -27,6 +27,7 @@ class Field(StrEnum):
     KEY = "key"  # part of the key
     OLDER = "age>"  # last moved before `moment`
     YOUNGER = "age<"
+    LABEL = "label"  # has exactly this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _term(word: str, now: datetime) -> Term | None:
     name, sign, value = (match[2] or "").lower(), match[3], match[4].replace('"', "")
     if name == "age" and sign in "<>":
         return _age(word, sign, value, negated, now)
-    if name in {"queue", "state", "exit", "key"} and sign == ":":
+    if name in {"queue", "state", "exit", "key", "label"} and sign == ":":
         return _named(Field(name), value, negated)
     whole = (match[2] or "") + (sign or "") + value
     return Term(Field.WORD, whole, negated) if whole else None

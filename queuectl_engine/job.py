@@ -100,6 +100,7 @@ class NewJob:
     key: str | None = None
     allow_background: bool = False
     log_file: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class Job:
     parked: str | None
     context_id: int
     cause_id: int | None
+    labels: tuple[str, ...] = ()
 
     @property
     def state(self) -> JobState:
@@ -247,6 +249,14 @@ class QueueInfo:
 
     name: str
     paused: bool
+    counts: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelInfo:
+    """A label, and how many jobs that have it are in each stored state."""
+
+    name: str
     counts: Mapping[State, int]
 
 

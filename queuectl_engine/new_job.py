@@ -32,6 +32,7 @@ CAPTURED: Final = (
 )  # fmt: skip
 LONGEST_COMMAND: Final = 128 * 1024 - 1  # MAX_ARG_STRLEN of Linux, execve(2), with its NUL
 MOST_RETRIES: Final = 1_000_000
+MOST_LABELS: Final = 20  # of one job
 _INT64: Final = 2**63 - 1
 _LONGEST_WAIT: Final = timedelta(days=36525)
 _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
@@ -43,6 +44,7 @@ _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "key": (str | None, "text"),
     "allow_background": (bool, "true or false"),
     "log_file": (str | None, "text"),
+    "labels": (tuple | list, "a list of texts"),
 }
 _QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
 
@@ -53,6 +55,7 @@ class Policy(TypedDict, total=False):
     `timeout` is in seconds or a timedelta, None for none. `key` is unique over all stored jobs.
     `allow_background` spares what the command leaves running when it ends. `log_file` gets all
     that it prints, whatever the limit of what is stored; a relative path starts where the job runs.
+    `labels` are names to find it by, among others.
     """
 
     queue: str
@@ -63,6 +66,7 @@ class Policy(TypedDict, total=False):
     key: str | None
     allow_background: bool
     log_file: str | None
+    labels: Sequence[str]
 
 
 class Surroundings(TypedDict, total=False):
@@ -96,6 +100,7 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
         key=policy.get("key"),
         allow_background=policy.get("allow_background", False),
         log_file=None if log_file is None else _checked_path(log_file, context.cwd),
+        labels=checked_labels(policy.get("labels", ())),
     )
     check_queue(job.queue)
     if not -_INT64 <= job.priority <= _INT64:
@@ -125,6 +130,7 @@ def edited(job: Job, context: Context, changes: Changes) -> NewJob:
         key=job.key,
         allow_background=job.allow_background,
         log_file=job.log_file,
+        labels=job.labels,
     )
     command = changes.get("command", job.argv or job.command)
     asked = {name: value for name, value in changes.items() if name != "command"}
@@ -155,6 +161,30 @@ def check_key(key: str) -> None:
         raise BadInput("a key must be 1 to 200 printable characters")
     if key.isdigit():
         raise BadInput(f"key {key} looks like an id; add a letter to it")
+
+
+def checked_labels(labels: Sequence[object]) -> tuple[str, ...]:
+    """Each label once, in the order given. Raises BadInput for one that could not be asked for."""
+    for label in labels:
+        if not isinstance(label, str) or not _is_label(label):
+            raise BadInput(
+                f"label '{safe_text(str(label)[:40])}' must be 1 to 100 printable characters "
+                "without commas and quotes"
+            )
+    distinct = tuple(dict.fromkeys(str(label) for label in labels))
+    if len(distinct) > MOST_LABELS:
+        raise BadInput(f"{len(distinct)} labels; a job has {MOST_LABELS} at most")
+    return distinct
+
+
+def separated(text: str) -> list[str]:
+    """Labels as people write them on one line, with commas between them."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _is_label(text: str) -> bool:
+    fits = 1 <= len(text) <= 100 and text == text.strip() and text.isprintable()
+    return fits and not set(text) & {",", '"'} and _encodable(text)
 
 
 def capture_context(

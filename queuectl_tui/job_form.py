@@ -36,6 +36,7 @@ class Form:
     directory: str = ""
     key: str = ""
     shell: str = ""
+    labels: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class _Policy:
     timeout: timedelta | None
     run_at: datetime | None
     key: str | None
+    labels: tuple[str, ...]
 
 
 def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
@@ -67,6 +69,7 @@ def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
                 timeout=policy.timeout,
                 run_at=policy.run_at,
                 key=policy.key,
+                labels=policy.labels,
             )
             for command in commands
         ]
@@ -90,6 +93,7 @@ def of_job(job: Job) -> Form:
         retries=str(job.max_retries),
         timeout=f"{job.timeout.total_seconds():g}s" if job.timeout else "",
         key=job.key or "",
+        labels=", ".join(job.labels),
     )
 
 
@@ -110,6 +114,7 @@ def edit(job: Job, form: Form, now: datetime) -> Deed[Told]:
             max_retries=policy.max_retries,
             timeout=policy.timeout,
             key=policy.key,
+            labels=policy.labels,
         )
         return kept() if policy.run_at is None else kept(run_at=policy.run_at)
 
@@ -138,6 +143,7 @@ def _policy(form: Form, now: datetime) -> _Policy:
         timeout=None if form.timeout in ("", "none") else parse_duration(form.timeout),
         run_at=None if form.run_at in ("", "now") else parse_moment(form.run_at, now=now),
         key=form.key or None,
+        labels=tuple(part.strip() for part in form.labels.split(",") if part.strip()),
     )
 
 

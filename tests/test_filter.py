@@ -22,6 +22,7 @@ from tests.samples import HOUR, NOON
         ("exit:22 exit:killed", [Term(Field.EXIT, "22"), Term(Field.EXIT, "killed")]),
         ("key:nightly", [Term(Field.KEY, "nightly")]),
         ('queue:"x"', [Term(Field.QUEUE, "x")]),
+        ('label:ci !label:"a b"', [Term(Field.LABEL, "ci"), Term(Field.LABEL, "a b", True)]),
         ("https://x", [Term(Field.WORD, "https://x")]),
         ("age>1h", [Term(Field.OLDER, "1h", False, NOON - HOUR)]),
         ("!age<60m", [Term(Field.YOUNGER, "60m", True, NOON - HOUR)]),
@@ -34,7 +35,7 @@ def test_words_become_terms(text: str, terms: list[Term]) -> None:
     assert str(wanted) == text.strip()
 
 
-@pytest.mark.parametrize("text", ["state:done", "exit:bad", "queue:", "age>soon", "age<"])
+@pytest.mark.parametrize("text", ["state:done", "label:", "exit:bad", "queue:", "age>soon", "age<"])
 def test_what_makes_no_sense_is_named(text: str) -> None:
     with pytest.raises(BadInput):
         parse_filter(text, now=NOON)

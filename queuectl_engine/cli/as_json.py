@@ -24,6 +24,7 @@ from queuectl_engine.job import (
     Event,
     Job,
     JobState,
+    LabelInfo,
     PoolInfo,
     QueueInfo,
     Stream,
@@ -60,6 +61,7 @@ def job(job: Job) -> Shape:
         "cancel_asked": job.cancel_asked,
         "parked": job.parked,
         "cause": job.cause_id,
+        "labels": list(job.labels),
     }
 
 
@@ -150,12 +152,17 @@ def queue(queue: QueueInfo) -> Shape:
     return {"name": queue.name, "paused": queue.paused, "counts": queue_counts(queue)}
 
 
-def queue_counts(queue: QueueInfo) -> dict[str, int]:
-    """The counts of one queue by outward state, zeros included."""
+def queue_counts(counted: QueueInfo | LabelInfo) -> dict[str, int]:
+    """The counts of one queue or label by outward state, zeros included."""
     return {
-        outward.value: sum(queue.counts.get(state, 0) for state in STORED_AS[outward])
+        outward.value: sum(counted.counts.get(state, 0) for state in STORED_AS[outward])
         for outward in JobState
     }
+
+
+def label(label: LabelInfo) -> Shape:
+    """A label with the counts of the jobs that have it."""
+    return {"name": label.name, "counts": queue_counts(label)}
 
 
 def pool(pool: PoolInfo) -> Shape:

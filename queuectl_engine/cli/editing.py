@@ -15,7 +15,7 @@ from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import can_ask, say
 from queuectl_engine.errors import BadInput, QueuectlError
 from queuectl_engine.job import Job
-from queuectl_engine.new_job import Changes
+from queuectl_engine.new_job import Changes, separated
 from queuectl_engine.safe_text import safe_text
 
 _COMMAND = "--- command ---"
@@ -30,6 +30,14 @@ _COMMAND = "--- command ---"
 @click.option("--timeout", type=duration, metavar="DURATION", help="The new timeout.")
 @click.option("--key", metavar="KEY", help="The new key.")
 @click.option("--run-at", type=moment, metavar="WHEN", help="The new time of a pending job.")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    metavar="TEXT",
+    multiple=True,
+    help="The new labels, instead of all it has; repeatable; '' for none.",
+)
 @json_option
 @db_option
 @click.pass_obj
@@ -43,6 +51,7 @@ def edit(
     timeout: timedelta | None,
     key: str | None,
     run_at: datetime | None,
+    labels: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Change a job that is pending, retrying or dead.
@@ -59,6 +68,7 @@ def edit(
             timeout=timeout,
             key=key,
             run_at=run_at,
+            labels=[label for label in labels if label] if labels else None,
         )
         if not changes:
             changes = _in_editor(found)
@@ -96,6 +106,7 @@ def _as_text(job: Job) -> str:
         f"retries: {job.max_retries}\n"
         f"timeout: {timeout}\n"
         f"key: {job.key or ''}\n"
+        f"labels: {', '.join(job.labels)}\n"
         f"{_COMMAND}\n"
         f"{job.command}\n"
     )
@@ -127,6 +138,8 @@ def _read(changes: Changes, name: str, value: str) -> None:
                 changes["timeout"] = None if value in ("", "none") else duration(value)
             case "key":
                 changes["key"] = value or None
+            case "labels":
+                changes["labels"] = separated(value)
             case _:
                 raise BadInput(f"'{safe_text(name)}' cannot be changed here")
     except ValueError:

@@ -52,7 +52,15 @@ filter_option: Final = click.option(
     "--filter",
     "expression",
     metavar="EXPR",
-    help="Jobs that match: words and queue: state: exit: key: age>1h !word.",
+    help="Jobs that match: words and queue: state: exit: key: label: age>1h !word.",
+)
+label_option: Final = click.option(
+    "-l",
+    "--label",
+    "labels",
+    metavar="TEXT",
+    multiple=True,
+    help="Label to find it by; repeatable.",
 )
 yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask about many jobs.")
 pool_option: Final = click.option(

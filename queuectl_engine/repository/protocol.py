@@ -25,6 +25,7 @@ from queuectl_engine.job import (
     Counts,
     Event,
     Job,
+    LabelInfo,
     NewJob,
     QueueInfo,
     State,
@@ -264,6 +265,9 @@ class JobRepository(Protocol):
 
     def queues(self) -> list[QueueInfo]:
         """Every queue by name, with its counts."""
+
+    def labels(self, *, limit: int) -> list[LabelInfo]:
+        """The first labels by name that jobs have, with their counts; cost follows `limit`."""
 
     def attempts(self, job: int) -> list[Attempt]:
         """Its history, oldest first."""

@@ -27,10 +27,12 @@ from queuectl_tui.widgets.line_view import LineView
 ADDING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "directory", "key", "shell"),
+    ("labels",),
 )
 EDITING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "key"),
+    ("labels",),
 )
 Submit = Callable[[Form, Sequence[str]], Deed[Told]]
 
@@ -121,6 +123,7 @@ class JobScreen(ModalScreen[Told | None]):
             "directory": words.tilde(os.getcwd()),
             "key": "none",
             "shell": "/bin/sh",
+            "labels": "none; with commas between them",
         }
         filled = asdict(self._filled)
         with Container(id="form"):

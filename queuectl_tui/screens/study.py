@@ -81,7 +81,7 @@ class StudyScreen(WatchScreen, inherit_bindings=False):
         self._message.prompt(
             Prompt(
                 label="/ ",
-                help="words queue:mail state:failed exit:1 age>1h !not · Enter keeps · Esc clears",
+                help="words queue:mail label:ci exit:1 age>1h !not · Enter keeps · Esc clears",
                 entered=self._filtered,
                 changed=self._filter_soon,
             ),

@@ -223,7 +223,8 @@ class FakeQueue:
         added = []
         for job in jobs:
             number = max(self.stored, default=0) + 1
-            self.put(waiting(number, job.command, queue=job.queue, priority=job.priority))
+            kept = {"queue": job.queue, "priority": job.priority, "labels": job.labels}
+            self.put(waiting(number, job.command, **kept))
             added.append(Added(number, True, self.stored[number].state))
         return added
 
@@ -345,6 +346,8 @@ def _holds(job: Job, term: Term) -> bool:
             return job.queue == term.value
         case Field.STATE:
             return job.state in [JobState(name) for name in term.value.split(",")]
+        case Field.LABEL:
+            return term.value in job.labels
         case _:
             return term.value in job.command
 

@@ -23,6 +23,7 @@ from queuectl_engine.job import (
     Counts,
     Event,
     Job,
+    LabelInfo,
     NewJob,
     QueueInfo,
     State,
@@ -49,6 +50,7 @@ from queuectl_engine.repository.sqlite import (
     adding,
     bell,
     editing,
+    labels,
     place,
     pools,
     reading,
@@ -180,6 +182,9 @@ class SqliteRepository:
     def queues(self) -> list[QueueInfo]:
         with self._db.reading():
             return reading.queues(self._db)
+
+    def labels(self, *, limit: int) -> list[LabelInfo]:
+        return labels.labels(self._db, limit)
 
     def attempts(self, job: int) -> list[Attempt]:
         return reading.attempts(self._db, job)

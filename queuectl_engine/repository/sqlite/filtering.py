@@ -10,6 +10,11 @@ from queuectl_engine.repository.sqlite.rows import ms
 
 _ENDINGS: Final = {"killed": "killed by signal %", "timeout": "timed out%", "lost": "lost%"}
 
+_LABELLED: Final = """
+    EXISTS (SELECT 1 FROM job_label WHERE job_label.job = job.id
+             AND job_label.label = (SELECT label.id FROM label WHERE label.name = {name}))
+"""
+
 
 def condition(wanted: Filter) -> tuple[str, dict[str, Any]]:
     """` AND …` for each term, and the values that it names."""
@@ -43,6 +48,8 @@ def _test(term: Term, name: str) -> tuple[str, Any]:
             assert term.moment is not None
             sign = "<" if term.field is Field.OLDER else ">"
             return f"(updated_ms {sign} {name})", ms(term.moment)
+        case Field.LABEL:
+            return _LABELLED.format(name=name), term.value
 
 
 def _containing(text: str) -> str:

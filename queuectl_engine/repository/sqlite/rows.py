@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -22,9 +23,10 @@ JOB: Final = """
     job.finished_ms, job.reason,
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
     job.cancel_ms, job.parked, job.context, job.log_file,
-    job.cause
+    job.cause,
+    job.labels
 """
-JOB_WIDTH: Final = 25
+JOB_WIDTH: Final = 26
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes
@@ -74,6 +76,7 @@ def job_of(row: Row) -> Job:
         context_id=row[22],
         log_file=row[23],
         cause_id=row[24],
+        labels=() if row[25] is None else tuple(json.loads(row[25])),
     )
 
 
@@ -81,6 +84,11 @@ def attempt_of(row: Row) -> Attempt:
     """An attempt from the columns of `ATTEMPT`."""
     job, number, worker, started, ended, *rest = row
     return Attempt(job, number, worker, moment(started), moment_or_none(ended), *rest)
+
+
+def labels_text(labels: Sequence[str]) -> str | None:
+    """Labels as stored: NULL for none, so that jobs without them cost nothing."""
+    return json.dumps(list(labels)) if labels else None
 
 
 def body_of(context: Context) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from queuectl_engine.repository.sqlite import labels
+
 APPLICATION_ID: Final = 0x51435431  # "QCT1": tells our file from any other SQLite file
 
 _STATES: Final = (
@@ -91,6 +93,7 @@ CREATE TABLE job (
   log_file TEXT,
   argv TEXT,
   command TEXT NOT NULL,
+  labels TEXT CHECK (labels <> '[]'),  -- a JSON array of names, NULL for none
   CHECK ((state = 'processing') = (token IS NOT NULL)),
   CHECK ((state = 'processing') = (worker IS NOT NULL)),
   CHECK (state = 'deleted'
@@ -215,7 +218,7 @@ CREATE TABLE worker (
 CREATE INDEX worker_pool ON worker (pool);
 """
 
-STEPS: Final[tuple[str, ...]] = (_STEP_1,)
+STEPS: Final[tuple[str, ...]] = (_STEP_1 + labels.TABLES,)
 VERSION: Final = len(STEPS)
 MIN_READER: Final = 1
 MIN_WRITER: Final = 1
