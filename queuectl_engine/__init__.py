@@ -28,6 +28,7 @@ from queuectl_engine.errors import (
     UsedAfterFork,
     WrongState,
 )
+from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.filter import Filter, parse_filter
 from queuectl_engine.job import (
     Added,
@@ -105,6 +106,7 @@ __all__ = [
     "WrongState",
     "__version__",
     "choose_database",
+    "exit_codes_text",
     "open_engine",
     "parse_duration",
     "parse_filter",

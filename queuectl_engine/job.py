@@ -101,6 +101,8 @@ class NewJob:
     allow_background: bool = False
     log_file: str | None = None
     labels: tuple[str, ...] = ()
+    retry_on: tuple[int, ...] = ()
+    no_retry_on: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ class Job:
     `attempts` are those charged since add or the last requeue; `runs` all that ever began.
     `run_at` is when it is or was due: the start asked for, or the next retry. `reason` says what
     ended the last attempt, None before the first end and after a success. `parked` says why a job
-    stays in processing although its worker died.
+    stays in processing although its worker died. Only the exit codes of `retry_on` are retried, or
+    all when it is empty, and never those of `no_retry_on`.
     """
 
     id: int
@@ -139,6 +142,8 @@ class Job:
     context_id: int
     cause_id: int | None
     labels: tuple[str, ...] = ()
+    retry_on: tuple[int, ...] = ()
+    no_retry_on: tuple[int, ...] = ()
 
     @property
     def state(self) -> JobState:

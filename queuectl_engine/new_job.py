@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Final, TypedDict, Unpack, cast
 
 from queuectl_engine.errors import BadInput
+from queuectl_engine.exit_codes import checked_exit_codes, exit_codes_text, parse_exit_codes
 from queuectl_engine.job import (
     DEFAULT_QUEUE,
     DEFAULT_RETRIES,
@@ -35,6 +36,7 @@ MOST_RETRIES: Final = 1_000_000
 MOST_LABELS: Final = 20  # of one job
 _INT64: Final = 2**63 - 1
 _LONGEST_WAIT: Final = timedelta(days=36525)
+_CODES: Final = "a list of exit codes, or text such as 64-78,124"
 _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "queue": (str, "text"),
     "priority": (int, "a whole number"),
@@ -45,6 +47,8 @@ _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "allow_background": (bool, "true or false"),
     "log_file": (str | None, "text"),
     "labels": (tuple | list, "a list of texts"),
+    "retry_on": (str | tuple | list, _CODES),
+    "no_retry_on": (str | tuple | list, _CODES),
 }
 _QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
 
@@ -55,7 +59,8 @@ class Policy(TypedDict, total=False):
     `timeout` is in seconds or a timedelta, None for none. `key` is unique over all stored jobs.
     `allow_background` spares what the command leaves running when it ends. `log_file` gets all
     that it prints, whatever the limit of what is stored; a relative path starts where the job runs.
-    `labels` are names to find it by, among others.
+    `labels` are names to find it by, among others. With `retry_on` only these exit codes are
+    retried, those of `no_retry_on` never: numbers, or text such as "64-78,124"; empty for no rule.
     """
 
     queue: str
@@ -67,6 +72,8 @@ class Policy(TypedDict, total=False):
     allow_background: bool
     log_file: str | None
     labels: Sequence[str]
+    retry_on: str | Sequence[int]
+    no_retry_on: str | Sequence[int]
 
 
 class Surroundings(TypedDict, total=False):
@@ -101,7 +108,10 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
         allow_background=policy.get("allow_background", False),
         log_file=None if log_file is None else _checked_path(log_file, context.cwd),
         labels=checked_labels(policy.get("labels", ())),
+        retry_on=_checked_codes(policy.get("retry_on", ())),
+        no_retry_on=_checked_codes(policy.get("no_retry_on", ())),
     )
+    _check_rules(job.retry_on, job.no_retry_on)
     check_queue(job.queue)
     if not -_INT64 <= job.priority <= _INT64:
         raise BadInput(f"priority {job.priority} does not fit into 64 bits")
@@ -131,6 +141,8 @@ def edited(job: Job, context: Context, changes: Changes) -> NewJob:
         allow_background=job.allow_background,
         log_file=job.log_file,
         labels=job.labels,
+        retry_on=job.retry_on,
+        no_retry_on=job.no_retry_on,
     )
     command = changes.get("command", job.argv or job.command)
     asked = {name: value for name, value in changes.items() if name != "command"}
@@ -262,6 +274,16 @@ def _checked_timeout(timeout: timedelta | float) -> timedelta:
     if not timedelta(milliseconds=1) <= checked <= _LONGEST_WAIT:
         raise BadInput("a timeout must be from 1 ms to 100 years; leave it out for none")
     return checked
+
+
+def _checked_codes(codes: str | Sequence[int]) -> tuple[int, ...]:
+    return parse_exit_codes(codes) if isinstance(codes, str) else checked_exit_codes(codes)
+
+
+def _check_rules(only: tuple[int, ...], never: tuple[int, ...]) -> None:
+    if both := tuple(code for code in only if code in never):
+        codes = exit_codes_text(both)
+        raise BadInput(f"exit code {codes} is in --retry-on and in --no-retry-on; give it to one")
 
 
 def _checked_path(path: str, cwd: str) -> str:

@@ -15,6 +15,7 @@ from queuectl_engine import (
     Job,
     JobState,
     Selection,
+    exit_codes_text,
     parse_duration,
     parse_moment,
     safe_text,
@@ -37,6 +38,8 @@ class Form:
     key: str = ""
     shell: str = ""
     labels: str = ""
+    retry_on: str = ""
+    never_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class _Policy:
     run_at: datetime | None
     key: str | None
     labels: tuple[str, ...]
+    retry_on: str
+    no_retry_on: str
 
 
 def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
@@ -70,6 +75,8 @@ def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
                 run_at=policy.run_at,
                 key=policy.key,
                 labels=policy.labels,
+                retry_on=policy.retry_on,
+                no_retry_on=policy.no_retry_on,
             )
             for command in commands
         ]
@@ -94,6 +101,8 @@ def of_job(job: Job) -> Form:
         timeout=f"{job.timeout.total_seconds():g}s" if job.timeout else "",
         key=job.key or "",
         labels=", ".join(job.labels),
+        retry_on=exit_codes_text(job.retry_on),
+        never_on=exit_codes_text(job.no_retry_on),
     )
 
 
@@ -115,6 +124,8 @@ def edit(job: Job, form: Form, now: datetime) -> Deed[Told]:
             timeout=policy.timeout,
             key=policy.key,
             labels=policy.labels,
+            retry_on=policy.retry_on,
+            no_retry_on=policy.no_retry_on,
         )
         return kept() if policy.run_at is None else kept(run_at=policy.run_at)
 
@@ -144,6 +155,8 @@ def _policy(form: Form, now: datetime) -> _Policy:
         run_at=None if form.run_at in ("", "now") else parse_moment(form.run_at, now=now),
         key=form.key or None,
         labels=tuple(part.strip() for part in form.labels.split(",") if part.strip()),
+        retry_on=form.retry_on,
+        no_retry_on=form.never_on,
     )
 
 

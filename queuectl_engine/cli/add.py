@@ -18,7 +18,9 @@ from queuectl_engine.cli.options import (
     json_option,
     label_option,
     moment,
+    no_retry_on_option,
     quiet_option,
+    retry_on_option,
 )
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
@@ -114,6 +116,8 @@ def _read_env(
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
 @label_option
+@retry_on_option
+@no_retry_on_option
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
 @quiet_option
@@ -211,6 +215,8 @@ def _policy(
     allow_background: bool,
     log_file: str | None,
     labels: tuple[str, ...],
+    retry_on: tuple[int, ...] | None,
+    no_retry_on: tuple[int, ...] | None,
 ) -> Policy:
     return Policy(
         max_retries=max_retries,
@@ -222,6 +228,8 @@ def _policy(
         allow_background=allow_background,
         log_file=log_file,
         labels=labels,
+        retry_on=retry_on or (),
+        no_retry_on=no_retry_on or (),
     )
 
 

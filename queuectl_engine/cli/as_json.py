@@ -62,6 +62,8 @@ def job(job: Job) -> Shape:
         "parked": job.parked,
         "cause": job.cause_id,
         "labels": list(job.labels),
+        "retry_on": list(job.retry_on),
+        "no_retry_on": list(job.no_retry_on),
     }
 
 

@@ -128,6 +128,14 @@ def _labels(value: object) -> list[str]:
     raise TypeError("a list of strings")
 
 
+def _codes(value: object) -> str | list[int]:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(each, int) for each in value):
+        return value
+    raise TypeError("a list of exit codes, or a string such as '64-78,124'")
+
+
 def _moment(value: object) -> datetime | None:
     if value is None:
         return None
@@ -157,4 +165,6 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "allow_background": _flag,
     "log_file": _optional_text,
     "labels": _labels,
+    "retry_on": _codes,
+    "no_retry_on": _codes,
 }

@@ -42,6 +42,7 @@ from queuectl_engine import (
     View,
     WorkerInfo,
 )
+from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.filter import Field, Term
 from queuectl_engine.new_job import new_job
 from queuectl_engine.plan import Was, command_line
@@ -261,6 +262,8 @@ class FakeQueue:
         self.acted.append(f"edit {job_id}")
         kept = {k: v for k, v in changes.items() if k not in ("run_at", "command")}
         command = changes["command"]
+        for rule in ("retry_on", "no_retry_on"):
+            kept[rule] = parse_exit_codes(kept[rule])
         self.put(replace(job, **{**kept, "command": command}))
         return self.stored[job_id]
 

@@ -43,7 +43,9 @@ def _test(term: Term, name: str) -> tuple[str, Any]:
             )
             return f"(instr({name}, ' ' || state || ' ') > 0)", f" {states} "
         case Field.EXIT:
-            return f"(reason LIKE {name})", _ENDINGS.get(term.value, f"exit {term.value}")
+            # Of an exit code that is not retried, the reason says so after a comma.
+            ending = _ENDINGS.get(term.value, f"exit {term.value}")
+            return f"(reason LIKE {name} OR reason LIKE {name} || ', %')", ending
         case Field.OLDER | Field.YOUNGER:
             assert term.moment is not None
             sign = "<" if term.field is Field.OLDER else ">"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import Attempt, Chunk, Context, Job, Piece, State, Stream
 from queuectl_engine.repository.sqlite.connection import Row
 
@@ -24,9 +25,9 @@ JOB: Final = """
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
     job.cancel_ms, job.parked, job.context, job.log_file,
     job.cause,
-    job.labels
+    job.labels, job.retry_on, job.no_retry_on
 """
-JOB_WIDTH: Final = 26
+JOB_WIDTH: Final = 28
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes
@@ -77,6 +78,8 @@ def job_of(row: Row) -> Job:
         log_file=row[23],
         cause_id=row[24],
         labels=() if row[25] is None else tuple(json.loads(row[25])),
+        retry_on=parse_exit_codes(row[26] or ""),
+        no_retry_on=parse_exit_codes(row[27] or ""),
     )
 
 

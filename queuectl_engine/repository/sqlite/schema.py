@@ -94,6 +94,8 @@ CREATE TABLE job (
   argv TEXT,
   command TEXT NOT NULL,
   labels TEXT CHECK (labels <> '[]'),  -- a JSON array of names, NULL for none
+  retry_on TEXT CHECK (retry_on <> ''),  -- exit codes such as 64-78,124; NULL for no rule
+  no_retry_on TEXT CHECK (no_retry_on <> ''),
   CHECK ((state = 'processing') = (token IS NOT NULL)),
   CHECK ((state = 'processing') = (worker IS NOT NULL)),
   CHECK (state = 'deleted'
