@@ -28,6 +28,7 @@ from queuectl_engine.errors import (
     UsedAfterFork,
     WrongState,
 )
+from queuectl_engine.estimate import Estimate, about
 from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.filter import Filter, parse_filter
 from queuectl_engine.job import (
@@ -70,6 +71,7 @@ __all__ = [
     "Database",
     "Done",
     "Engine",
+    "Estimate",
     "Event",
     "ExitCode",
     "Filter",
@@ -105,6 +107,7 @@ __all__ = [
     "WorkerInfo",
     "WrongState",
     "__version__",
+    "about",
     "choose_database",
     "exit_codes_text",
     "open_engine",

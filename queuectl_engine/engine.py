@@ -14,6 +14,7 @@ from typing import Final, Self, Unpack
 
 from queuectl_engine.advice import advice
 from queuectl_engine.errors import BadInput, NoSuchCause, NoSuchJob, ReadOnly
+from queuectl_engine.estimate import SAMPLE, Estimate, estimate
 from queuectl_engine.explain import explain
 from queuectl_engine.filter import Field, Filter, Term
 from queuectl_engine.job import (
@@ -287,6 +288,15 @@ class Engine:
     def labels(self, limit: int = 1000) -> list[LabelInfo]:
         """The labels that jobs have, by name, with their counts; cheap at any size."""
         return self._repository.labels(limit=limit)
+
+    def estimate(self, pools: Sequence[PoolInfo] | None = None) -> Estimate:
+        """When the queues will be empty, by the speed of the last runs; cheap at any size.
+
+        What is scheduled for later is left out, as are queues that no pool serves. `pools` saves
+        looking for them.
+        """
+        ran, found = self._repository.last_ran(limit=SAMPLE), self._repository.queues()
+        return estimate(ran, found, self.pools() if pools is None else pools, _now())
 
     def changed(self) -> bool:
         """Whether another connection has committed since the last call. Costs microseconds."""

@@ -166,6 +166,9 @@ class Attempt:
 
     `result` is completed, failed, timed out, cancelled, lost, given back or not started. `late` is
     what an attempt reported after it had lost its job: evidence, without effect.
+    `cpu` is user and system time, `peak_memory` the most bytes that one of its processes had in
+    memory: of the command and of all it waited for. None where it is not known, as for a worker
+    that died; of memory also below what a worker itself has, which the kernel does not tell apart.
     """
 
     job: int
@@ -180,11 +183,22 @@ class Attempt:
     late: str | None
     output_bytes: int
     dropped_bytes: int
+    cpu: timedelta | None = None
+    peak_memory: int | None = None
 
     @property
     def ran(self) -> timedelta | None:
         """How long it ran; None while it runs."""
         return self.ended_at - self.started_at if self.ended_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The last run of a job that is completed or dead."""
+
+    queue: str
+    started_at: datetime
+    finished_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ import codecs
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 from queuectl_engine.cli.terminal import iso, on_terminal
+from queuectl_engine.estimate import Estimate
 from queuectl_engine.job import (
     STORED_AS,
     Attempt,
@@ -119,6 +120,9 @@ def attempt(attempt: Attempt) -> Shape:
         "late": attempt.late,
         "output_bytes": attempt.output_bytes,
         "dropped_bytes": attempt.dropped_bytes,
+        "duration": _seconds(attempt.ran),
+        "cpu": _seconds(attempt.cpu),
+        "peak_memory": attempt.peak_memory,
     }
 
 
@@ -149,9 +153,14 @@ def stream_name(stream: Stream) -> str:
     return "stdout" if stream is Stream.OUT else "stderr"
 
 
-def queue(queue: QueueInfo) -> Shape:
-    """A queue with its counts."""
-    return {"name": queue.name, "paused": queue.paused, "counts": queue_counts(queue)}
+def queue(queue: QueueInfo, estimate: Estimate) -> Shape:
+    """A queue with its counts, and in how many seconds it may be empty."""
+    return {
+        "name": queue.name,
+        "paused": queue.paused,
+        "counts": queue_counts(queue),
+        "empty_in": _seconds(estimate.queues.get(queue.name)),
+    }
 
 
 def queue_counts(counted: QueueInfo | LabelInfo) -> dict[str, int]:
@@ -199,14 +208,19 @@ def worker(worker: WorkerInfo) -> Shape:
 
 
 def status(
-    database: Database, counts: Counts, queues: Sequence[QueueInfo], pools: Sequence[PoolInfo]
+    database: Database,
+    counts: Counts,
+    queues: Sequence[QueueInfo],
+    pools: Sequence[PoolInfo],
+    estimate: Estimate,
 ) -> Shape:
     """Everything at a glance; `counts` goes from outward state to number."""
     return {
         "db": database.location,
         "counts": {state.value: number for state, number in counts.outward().items()},
-        "queues": [queue(each) for each in queues],
+        "queues": [queue(each, estimate) for each in queues],
         "pools": [pool(each) for each in pools],
+        "empty_in": _seconds(estimate.total),
     }
 
 
@@ -230,6 +244,10 @@ def print_json_array(values: Iterable[object]) -> None:
         sys.stdout.write(before + json.dumps(value, ensure_ascii=person))
         before = ",\n"
     sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else round(span.total_seconds(), 3)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -92,6 +92,10 @@ def _sentence(attempt: Attempt) -> str:
         parts.append("running")
     else:
         parts.append(f"{attempt.result or 'ended'} after {attempt.ran.total_seconds():.1f} s")
+    if attempt.cpu is not None:
+        parts.append(f"cpu {attempt.cpu.total_seconds():.2f} s")
+    if attempt.peak_memory is not None:
+        parts.append(f"memory {attempt.peak_memory / 1e6:.0f} MB")
     if attempt.reason:
         parts.append(attempt.reason)
     if attempt.late:

@@ -240,7 +240,7 @@ class Worker:
             worker=self._post.row.name,
             job=claim.job.id,
             attempt=claim.attempt.number,
-            why=words(ended.ending),
+            why=getattr(ended.outcome, "reason", words(ended.ending)),
             ran=f"{ran.total_seconds():.1f}s",
             retry=retry.isoformat(timespec="seconds") if retry else None,
         )

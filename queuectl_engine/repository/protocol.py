@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,7 @@ from queuectl_engine.job import (
     LabelInfo,
     NewJob,
     QueueInfo,
+    Ran,
     State,
     View,
 )
@@ -103,6 +104,14 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt used: see `Attempt`. `peak_memory` is in bytes, None when not known."""
+
+    cpu: timedelta
+    peak_memory: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """An attempt that is over, what that means, its last output, and why it failed if it did."""
 
@@ -112,6 +121,7 @@ class Ended:
     ended_at: datetime
     output: Output = field(default_factory=Output)
     signature: Signature | None = None
+    usage: Usage | None = None
 
 
 class Verdict(StrEnum):
@@ -265,6 +275,9 @@ class JobRepository(Protocol):
 
     def queues(self) -> list[QueueInfo]:
         """Every queue by name, with its counts."""
+
+    def last_ran(self, *, limit: int) -> list[Ran]:
+        """The last jobs that completed or died, newest first; looks at twice `limit` at most."""
 
     def labels(self, *, limit: int) -> list[LabelInfo]:
         """The first labels by name that jobs have, with their counts; cost follows `limit`."""

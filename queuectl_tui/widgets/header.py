@@ -11,7 +11,7 @@ from queuectl_tui.desk import Desk
 from queuectl_tui.ink import Ink, Line, Span
 from queuectl_tui.widgets.line_view import LineView
 
-_NARROW, _WIDE = 80, 120
+_NARROW, _WIDE, _ROOMY = 80, 120, 140
 _NAME_ROOM = ((150, 40), (120, 18), (80, 14), (0, 9))  # from this width on
 
 
@@ -32,8 +32,9 @@ def header_line(
     name = database.location if "://" in database.location else _path(database.location, room)
     left = (Span(" queuectl  ", Ink.TITLE), ink.cell(safe_text(name), room))
     rate = () if width < _NARROW else (_rate(desk),)
+    left_over = () if width < _ROOMY else (_empty_in(desk),)
     return ink.spread(
-        ink.line(*left, *_live(desk, now, read_only), *_pools(desk), *rate),
+        ink.line(*left, *_live(desk, now, read_only), *_pools(desk), *rate, *left_over),
         _counts(desk, width),
         width,
     )
@@ -68,6 +69,11 @@ def _pools(desk: Desk) -> tuple[Span, ...]:
 
 def _rate(desk: Desk) -> Span:
     return Span(ink.cell(words.rate(desk.shown.rate), 13))
+
+
+def _empty_in(desk: Desk) -> Span:
+    left = desk.shown.empty_in.get(None)
+    return Span(ink.cell(f"{left} left" if left else "", 18), Ink.QUIET)
 
 
 def _counts(desk: Desk, width: int) -> Line:

@@ -84,6 +84,7 @@ WORK: dict[str, Callable[[Crowd], object]] = {
     "settle": lambda crowd: crowd.drive.run(Exited(0)),
     "counts": lambda crowd: crowd.repo.counts(),
     "queues": lambda crowd: crowd.repo.queues(),
+    "last runs": lambda crowd: crowd.repo.last_ran(limit=50),
     "remaining": lambda crowd: crowd.repo.remaining(crowd.drive.pool),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
     "nothing due": lambda crowd: crowd.repo.promote(now=crowd.drive.now),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -20,6 +20,7 @@ from queuectl_engine import (
     Database,
     Done,
     Engine,
+    Estimate,
     Event,
     Filter,
     Job,
@@ -82,6 +83,7 @@ class FakeQueue:
         self.failure: QueuectlError | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.acted: list[str] = []
+        self.estimated = Estimate()
         self.before: dict[int, Job] = {}  # jobs as they were when an act took them
 
     # -- what the feed reads
@@ -151,6 +153,9 @@ class FakeQueue:
         ended = {job.finished_at or NOON: job.id for job in dead}
         newest = max(ended)
         return Cause(cause_id, *self.said[cause_id], len(dead), min(ended), newest, ended[newest])
+
+    def estimate(self, pools: Sequence[PoolInfo] | None = None) -> Estimate:
+        return self.estimated
 
     def explain(self, id_or_key: int | str) -> str:
         return "all 4 workers that serve it are busy with other jobs"

@@ -26,6 +26,7 @@ from queuectl_engine.job import (
     LabelInfo,
     NewJob,
     QueueInfo,
+    Ran,
     State,
     View,
 )
@@ -182,6 +183,9 @@ class SqliteRepository:
     def queues(self) -> list[QueueInfo]:
         with self._db.reading():
             return reading.queues(self._db)
+
+    def last_ran(self, *, limit: int) -> list[Ran]:
+        return reading.last_ran(self._db, limit)
 
     def labels(self, *, limit: int) -> list[LabelInfo]:
         return labels.labels(self._db, limit)

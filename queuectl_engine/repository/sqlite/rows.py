@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ JOB: Final = """
 JOB_WIDTH: Final = 28
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
-    output_bytes, dropped_bytes
+    output_bytes, dropped_bytes, cpu_ms, peak_kib
 """
 
 
@@ -85,8 +86,13 @@ def job_of(row: Row) -> Job:
 
 def attempt_of(row: Row) -> Attempt:
     """An attempt from the columns of `ATTEMPT`."""
-    job, number, worker, started, ended, *rest = row
-    return Attempt(job, number, worker, moment(started), moment_or_none(ended), *rest)
+    job, number, worker, started, ended, *rest, cpu, peak = row
+    attempt = Attempt(job, number, worker, moment(started), moment_or_none(ended), *rest)
+    return replace(
+        attempt,
+        cpu=None if cpu is None else cpu * _MS,
+        peak_memory=None if peak is None else peak * 1024,
+    )
 
 
 def labels_text(labels: Sequence[str]) -> str | None:

@@ -164,6 +164,8 @@ CREATE TABLE attempt (
   late TEXT,
   output_bytes INTEGER NOT NULL DEFAULT 0,
   dropped_bytes INTEGER NOT NULL DEFAULT 0,
+  cpu_ms INTEGER,
+  peak_kib INTEGER,
   PRIMARY KEY (job, number),
   CHECK ((ended_ms IS NULL) = (result IS NULL))
 ) STRICT, WITHOUT ROWID;
