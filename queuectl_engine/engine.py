@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -477,17 +477,31 @@ class Engine:
         self._repository.resize(found.id, to=to, by=by)
         return self.find_pool(found.name)
 
-    def start_pool(self, *, workers: int = 1, name: str = "default") -> PoolInfo:
+    def start_pool(
+        self,
+        *,
+        workers: int = 1,
+        name: str = "default",
+        per_slot: Mapping[str, Sequence[str]] | None = None,
+    ) -> PoolInfo:
         """Start a pool in the background and return when it is ready.
 
-        A pool of that name that runs already is returned as it is. Raises PoolRefused.
+        `per_slot` are variables with a value for each slot: job in slot 0 gets the first. The pool
+        never has more workers than values. A pool of that name that runs already is returned as it
+        is. Raises PoolRefused or BadInput.
         """
         if self._read_only:
             raise ReadOnly("this was opened only to look; open it without read_only to change it")
         from queuectl_engine.pool.background import start_detached
         from queuectl_engine.pool.options import PoolOptions
 
-        options = PoolOptions(self.database.location, workers=workers, name=name, detached=True)
+        options = PoolOptions(
+            self.database.location,
+            workers=workers,
+            name=name,
+            detached=True,
+            per_slot=tuple((key, tuple(values)) for key, values in (per_slot or {}).items()),
+        )
         start_detached(options)
         return self.find_pool(name)
 

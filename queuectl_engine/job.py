@@ -319,7 +319,8 @@ class PoolInfo:
 
     `alive` is the kernel's word (its lock is held); None when it runs on another machine or where
     it cannot be asked. `stopping` is None, "graceful" or "now". `trouble` is a visible worry, such
-    as workers that keep dying.
+    as workers that keep dying. `most_workers` is for how many slots it has values, None for any
+    number.
     """
 
     id: int
@@ -335,6 +336,7 @@ class PoolInfo:
     trouble: str | None
     log: str
     workers: tuple[WorkerInfo, ...] = ()
+    most_workers: int | None = None
 
     @property
     def running(self) -> int:

@@ -192,6 +192,7 @@ def pool(pool: PoolInfo) -> Shape:
         "trouble": pool.trouble,
         "log": pool.log,
         "workers": [worker(each) for each in pool.workers],
+        "most_workers": pool.most_workers,
     }
 
 

@@ -65,7 +65,7 @@ class Run:
     The worker's loop calls it when one of its descriptors is ready or at `wake_at`; nothing here
     blocks, but for the moments that SIGKILL takes.
     `pid` is its leader; `pidfd` turns readable when that ends; `streams` are the pipes still open.
-    `parked` is the worker's: what it has said of a run that cannot be ended.
+    `parked` is the worker's: what it has said of a run that cannot be ended. So is `slot`.
     """
 
     def __init__(self, claim: Claim, *, grace: float, output_limit: int) -> None:
@@ -84,6 +84,7 @@ class Run:
         self._timeout_at = float("inf")
         self._tick_at = float("inf")
         self.parked: str | None = None
+        self.slot = 0
         self._read_size: dict[int, int] = {}
         self._copy: int | None = None  # its own log file
         self._unsaved: Output | None = None

@@ -174,6 +174,7 @@ class PoolRow:
     started_at: datetime | None = None
     stop: str | None = None
     trouble: str | None = None
+    most_workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +406,10 @@ class JobRepository(Protocol):
         """Keep the job in processing, with the reason, until a person cancels it."""
 
     def resize(self, pool: int, *, by: int | None = None, to: int | None = None) -> int:
-        """Change the wanted size, never below 0; returns the new one."""
+        """Change the wanted size, never below 0; returns the new one.
+
+        Raises BadInput for more than `most_workers` of the pool, NoSuchPool when it has ended.
+        """
 
     def ask_stop(self, pool: int, how: str) -> None:
         """Ask a pool to stop: "graceful" or "now"."""

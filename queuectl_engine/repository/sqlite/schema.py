@@ -208,7 +208,9 @@ CREATE TABLE pool (
   log TEXT NOT NULL,
   started_ms INTEGER NOT NULL,
   stop TEXT CHECK (stop IN ('graceful', 'now')),
-  trouble TEXT
+  trouble TEXT,
+  most_workers INTEGER,
+  CHECK (wanted <= most_workers)
 ) STRICT;
 
 CREATE TABLE worker (
