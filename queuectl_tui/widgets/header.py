@@ -11,7 +11,7 @@ from queuectl_tui.desk import Desk
 from queuectl_tui.ink import Ink, Line, Span
 from queuectl_tui.widgets.line_view import LineView
 
-_NARROW, _WIDE, _ROOMY = 80, 120, 140
+_NARROW, _WIDE, _ROOMY = 80, 120, 160
 _NAME_ROOM = ((150, 40), (120, 18), (80, 14), (0, 9))  # from this width on
 
 
@@ -32,9 +32,10 @@ def header_line(
     name = database.location if "://" in database.location else _path(database.location, room)
     left = (Span(" queuectl  ", Ink.TITLE), ink.cell(safe_text(name), room))
     rate = () if width < _NARROW else (_rate(desk),)
-    left_over = () if width < _ROOMY else (_empty_in(desk),)
     return ink.spread(
-        ink.line(*left, *_live(desk, now, read_only), *_pools(desk), *rate, *left_over),
+        ink.line(
+            *left, *_live(desk, now, read_only), *_pools(desk), *rate, *_empty_in(desk, width)
+        ),
         _counts(desk, width),
         width,
     )
@@ -71,9 +72,9 @@ def _rate(desk: Desk) -> Span:
     return Span(ink.cell(words.rate(desk.shown.rate), 13))
 
 
-def _empty_in(desk: Desk) -> Span:
+def _empty_in(desk: Desk, width: int) -> tuple[Span, ...]:
     left = desk.shown.empty_in.get(None)
-    return Span(ink.cell(f"{left} left" if left else "", 18), Ink.QUIET)
+    return (Span(ink.cell(f"{left} left", 18), Ink.QUIET),) if left and width >= _ROOMY else ()
 
 
 def _counts(desk: Desk, width: int) -> Line:
