@@ -138,3 +138,24 @@ def test_slots_that_make_no_sense_start_no_pool(
 ) -> None:
     assert why in queuectl("worker", "--detach", *options, code=2).err
     assert engine.pools() == []
+
+
+@pytest.mark.usefixtures("no_pool_left")
+def test_status_says_when_a_queue_that_moves_may_be_empty(
+    queuectl: Program, engine: Engine
+) -> None:
+    go = queuectl.directory / "go"
+    engine.add_many(engine.new_job("true") for _ in range(20))
+    last = engine.add(f"until test -e {go}; do sleep 0.02; done", priority=-1)
+    engine.add_many(engine.new_job("true", priority=-2) for _ in range(5))
+    queuectl("worker", "--detach")
+    until(lambda: engine.get(last.id).state is JobState.PROCESSING)
+
+    status = queuectl("status", "--json").json()
+    assert status["empty_in"] > 0
+    assert [queue["empty_in"] > 0 for queue in status["queues"]] == [True]
+    told = queuectl("status").out
+    assert "Empty in  under 1 min\n" in told
+    assert "\tunder 1 min\n" in told
+    assert queuectl("queues").lines[0].endswith("\tunder 1 min")
+    go.touch()
