@@ -6,10 +6,12 @@ import json
 
 import pytest
 
+from queuectl_engine.cli.editing import _as_text, changes_of
 from queuectl_engine.engine import Engine
 from queuectl_engine.lifecycle import Exited
 from tests.cli.program import Program
 from tests.repository.driver import Driver
+from tests.samples import stored
 
 
 def test_a_job_that_may_not_be_retried_says_so_everywhere(queuectl: Program, drive: Driver) -> None:
@@ -52,6 +54,16 @@ def test_rules_can_be_edited_and_taken_away(queuectl: Program, engine: Engine) -
         "no_retry_on",
         "retry_on, no_retry_on",
     ]
+
+
+def test_the_editor_shows_labels_and_rules_and_takes_them_back() -> None:
+    job = stored(labels=("nightly", "a b"), retry_on=(64, 65), command="true")
+    text = _as_text(job)
+    assert "labels: nightly, a b\nretry on: 64-65\nnever on: \n" in text
+    text = text.replace("nightly, ", "").replace("never on: ", "never on: 2").replace("64-65", "")
+    changes = changes_of(job, text)
+    assert changes["labels"] == ["a b"]
+    assert (changes["retry_on"], changes["no_retry_on"]) == ("", "2")
 
 
 @pytest.mark.parametrize(
