@@ -58,7 +58,7 @@ filter_option: Final = click.option(
     "--filter",
     "expression",
     metavar="EXPR",
-    help="Jobs that match: words and queue: state: exit: key: label: age>1h !word.",
+    help="Jobs that match: words and queue: state: exit: key: label: cause: age>1h.",
 )
 label_option: Final = click.option(
     "-l",
