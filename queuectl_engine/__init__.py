@@ -28,6 +28,8 @@ from queuectl_engine.errors import (
     UsedAfterFork,
     WrongState,
 )
+from queuectl_engine.estimate import Estimate, about
+from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.filter import Filter, parse_filter
 from queuectl_engine.job import (
     Added,
@@ -39,6 +41,7 @@ from queuectl_engine.job import (
     Event,
     Job,
     JobState,
+    LabelInfo,
     NewJob,
     Piece,
     PoolInfo,
@@ -68,6 +71,7 @@ __all__ = [
     "Database",
     "Done",
     "Engine",
+    "Estimate",
     "Event",
     "ExitCode",
     "Filter",
@@ -76,6 +80,7 @@ __all__ = [
     "JobState",
     "Key",
     "KeyTaken",
+    "LabelInfo",
     "NewJob",
     "NoSuchCause",
     "NoSuchJob",
@@ -102,7 +107,9 @@ __all__ = [
     "WorkerInfo",
     "WrongState",
     "__version__",
+    "about",
     "choose_database",
+    "exit_codes_text",
     "open_engine",
     "parse_duration",
     "parse_filter",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,6 +14,7 @@ from typing import Final, Self, Unpack
 
 from queuectl_engine.advice import advice
 from queuectl_engine.errors import BadInput, NoSuchCause, NoSuchJob, ReadOnly
+from queuectl_engine.estimate import SAMPLE, Estimate, estimate
 from queuectl_engine.explain import explain
 from queuectl_engine.filter import Field, Filter, Term
 from queuectl_engine.job import (
@@ -27,6 +28,7 @@ from queuectl_engine.job import (
     Event,
     Job,
     JobState,
+    LabelInfo,
     NewJob,
     PoolInfo,
     QueueInfo,
@@ -288,6 +290,19 @@ class Engine:
         """Every queue, with its counts and whether it is paused."""
         return self._repository.queues()
 
+    def labels(self, limit: int = 1000) -> list[LabelInfo]:
+        """The labels that jobs have, by name, with their counts; cheap at any size."""
+        return self._repository.labels(limit=limit)
+
+    def estimate(self, pools: Sequence[PoolInfo] | None = None) -> Estimate:
+        """When the queues will be empty, by the speed of the last runs; cheap at any size.
+
+        What is scheduled for later is left out, as are queues that no pool serves. `pools` saves
+        looking for them.
+        """
+        ran, found = self._repository.last_ran(limit=SAMPLE), self._repository.queues()
+        return estimate(ran, found, self.pools() if pools is None else pools, _now())
+
     def changed(self) -> bool:
         """Whether another connection has committed since the last call. Costs microseconds."""
         return self._repository.changed()
@@ -467,17 +482,31 @@ class Engine:
         self._repository.resize(found.id, to=to, by=by)
         return self.find_pool(found.name)
 
-    def start_pool(self, *, workers: int = 1, name: str = "default") -> PoolInfo:
+    def start_pool(
+        self,
+        *,
+        workers: int = 1,
+        name: str = "default",
+        per_slot: Mapping[str, Sequence[str]] | None = None,
+    ) -> PoolInfo:
         """Start a pool in the background and return when it is ready.
 
-        A pool of that name that runs already is returned as it is. Raises PoolRefused.
+        `per_slot` are variables with a value for each slot: job in slot 0 gets the first. The pool
+        never has more workers than values. A pool of that name that runs already is returned as it
+        is. Raises PoolRefused or BadInput.
         """
         if self._read_only:
             raise ReadOnly("this was opened only to look; open it without read_only to change it")
         from queuectl_engine.pool.background import start_detached
         from queuectl_engine.pool.options import PoolOptions
 
-        options = PoolOptions(self.database.location, workers=workers, name=name, detached=True)
+        options = PoolOptions(
+            self.database.location,
+            workers=workers,
+            name=name,
+            detached=True,
+            per_slot=tuple((key, tuple(values)) for key, values in (per_slot or {}).items()),
+        )
         start_detached(options)
         return self.find_pool(name)
 

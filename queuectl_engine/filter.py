@@ -1,4 +1,4 @@
-"""Which jobs are meant: words and `queue: state: exit: key: cause: age>1h !word "a phrase"`. Pure.
+"""Which jobs are meant: words and `queue: state: exit: key: label: cause: age>1h !word`. Pure.
 
 Terms are joined by *and*; each may be negated with `!`. A repository turns them into its own query.
 """
@@ -28,6 +28,7 @@ class Field(StrEnum):
     CAUSE = "cause"  # dead of it; its number
     OLDER = "age>"  # last moved before `moment`
     YOUNGER = "age<"
+    LABEL = "label"  # has exactly this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Filter:
 _TERM: Final = re.compile(r'!?(?:[A-Za-z]+[:<>])?(?:"[^"]*"|\S)+')
 _PARTS: Final = re.compile(r"(!?)(?:([A-Za-z]+)([:<>]))?(.*)", re.DOTALL)
 _ENDINGS: Final = ("killed", "timeout", "lost")
-_NAMED: Final = {"queue", "state", "exit", "key", "cause"}
+_NAMED: Final = {"queue", "state", "exit", "key", "cause", "label"}
 _LARGEST_ID: Final = 2**63 - 1
 
 

@@ -100,6 +100,9 @@ class NewJob:
     key: str | None = None
     allow_background: bool = False
     log_file: str | None = None
+    labels: tuple[str, ...] = ()
+    retry_on: tuple[int, ...] = ()
+    no_retry_on: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,8 @@ class Job:
     `attempts` are those charged since add or the last requeue; `runs` all that ever began.
     `run_at` is when it is or was due: the start asked for, or the next retry. `reason` says what
     ended the last attempt, None before the first end and after a success. `parked` says why a job
-    stays in processing although its worker died.
+    stays in processing although its worker died. Only the exit codes of `retry_on` are retried, or
+    all when it is empty, and never those of `no_retry_on`.
     """
 
     id: int
@@ -137,6 +141,9 @@ class Job:
     parked: str | None
     context_id: int
     cause_id: int | None
+    labels: tuple[str, ...] = ()
+    retry_on: tuple[int, ...] = ()
+    no_retry_on: tuple[int, ...] = ()
 
     @property
     def state(self) -> JobState:
@@ -159,6 +166,9 @@ class Attempt:
 
     `result` is completed, failed, timed out, cancelled, lost, given back or not started. `late` is
     what an attempt reported after it had lost its job: evidence, without effect.
+    `cpu` is user and system time, `peak_memory` the most bytes that one of its processes had in
+    memory: of the command and of all it waited for. None where it is not known, as for a worker
+    that died; of memory also below what a worker itself has, which the kernel does not tell apart.
     """
 
     job: int
@@ -173,11 +183,22 @@ class Attempt:
     late: str | None
     output_bytes: int
     dropped_bytes: int
+    cpu: timedelta | None = None
+    peak_memory: int | None = None
 
     @property
     def ran(self) -> timedelta | None:
         """How long it ran; None while it runs."""
         return self.ended_at - self.started_at if self.ended_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The last run of a job that is completed or dead."""
+
+    queue: str
+    started_at: datetime
+    finished_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +272,14 @@ class QueueInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelInfo:
+    """A label, and how many jobs that have it are in each stored state."""
+
+    name: str
+    counts: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """Exact numbers of jobs by stored state, over all queues, and of causes with dead jobs."""
 
@@ -290,7 +319,8 @@ class PoolInfo:
 
     `alive` is the kernel's word (its lock is held); None when it runs on another machine or where
     it cannot be asked. `stopping` is None, "graceful" or "now". `trouble` is a visible worry, such
-    as workers that keep dying.
+    as workers that keep dying. `most_workers` is for how many slots it has values, None for any
+    number.
     """
 
     id: int
@@ -306,6 +336,7 @@ class PoolInfo:
     trouble: str | None
     log: str
     workers: tuple[WorkerInfo, ...] = ()
+    most_workers: int | None = None
 
     @property
     def running(self) -> int:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from queuectl_engine.errors import BadInput
+from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import Job, State
 
 # Every move there is. The SQL of each repository is tested against this table.
@@ -54,6 +55,7 @@ DELETABLE: Final = frozenset(state for state, targets in MOVES.items() if State.
 FINAL: Final = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 _LONGEST_CAP: Final = timedelta(days=36525)
+_SIGNALLED: Final = 128  # POSIX XCU 2.8.2: a shell reports a signal above this
 POISON: Final = 3  # deaths of a worker, under a living supervisor, that a job may cause
 
 
@@ -140,7 +142,7 @@ class GivenBack:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """No retries left, or poison."""
+    """No retries left, an exit code that is not retried, or poison."""
 
     reason: str
 
@@ -193,6 +195,8 @@ def outcome_of(job: Job, ending: Ending, backoff: Backoff, now: datetime) -> Out
         case Exited(code=0):
             return Completed()
         case Exited() | Signalled() | TimedOut():
+            if rule := _rule_against(job, ending):
+                return Dead(f"{reason}, which is not retried ({rule})")
             if job.attempts > job.max_retries:
                 return Dead(reason)
             return RetryAt(now + backoff.delay(job.attempts), reason)
@@ -207,6 +211,26 @@ def outcome_of(job: Job, ending: Ending, backoff: Backoff, now: datetime) -> Out
                 return Dead(reason)
             return RunAgain(reason)
     assert_never(ending)
+
+
+def _rule_against(job: Job, ending: Ending) -> str | None:
+    """The rule by which this exit code is not retried, as it was written; None when there is none.
+
+    A time that ran out has no exit code: it is retried whatever the rules. A signal counts as the
+    code that a shell makes of it, so that a shell around the command changes nothing.
+    """
+    match ending:
+        case Exited(code=code):
+            pass
+        case Signalled(signal=number):
+            code = _SIGNALLED + number
+        case _:
+            return None
+    if code in job.no_retry_on:
+        return f"--no-retry-on {exit_codes_text(job.no_retry_on)}"
+    if job.retry_on and code not in job.retry_on:
+        return f"--retry-on {exit_codes_text(job.retry_on)}"
+    return None
 
 
 def if_cancelled(outcome: Outcome) -> Outcome:

@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Final, TypedDict, Unpack, cast
 
 from queuectl_engine.errors import BadInput
+from queuectl_engine.exit_codes import checked_exit_codes, exit_codes_text, parse_exit_codes
 from queuectl_engine.job import (
     DEFAULT_QUEUE,
     DEFAULT_RETRIES,
@@ -32,8 +33,10 @@ CAPTURED: Final = (
 )  # fmt: skip
 LONGEST_COMMAND: Final = 128 * 1024 - 1  # MAX_ARG_STRLEN of Linux, execve(2), with its NUL
 MOST_RETRIES: Final = 1_000_000
+MOST_LABELS: Final = 20  # of one job
 _INT64: Final = 2**63 - 1
 _LONGEST_WAIT: Final = timedelta(days=36525)
+_CODES: Final = "a list of exit codes, or text such as 64-78,124"
 _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "queue": (str, "text"),
     "priority": (int, "a whole number"),
@@ -43,6 +46,9 @@ _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "key": (str | None, "text"),
     "allow_background": (bool, "true or false"),
     "log_file": (str | None, "text"),
+    "labels": (tuple | list, "a list of texts"),
+    "retry_on": (str | tuple | list, _CODES),
+    "no_retry_on": (str | tuple | list, _CODES),
 }
 _QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
 
@@ -53,6 +59,8 @@ class Policy(TypedDict, total=False):
     `timeout` is in seconds or a timedelta, None for none. `key` is unique over all stored jobs.
     `allow_background` spares what the command leaves running when it ends. `log_file` gets all
     that it prints, whatever the limit of what is stored; a relative path starts where the job runs.
+    `labels` are names to find it by, among others. With `retry_on` only these exit codes are
+    retried, those of `no_retry_on` never: numbers, or text such as "64-78,124"; empty for no rule.
     """
 
     queue: str
@@ -63,6 +71,9 @@ class Policy(TypedDict, total=False):
     key: str | None
     allow_background: bool
     log_file: str | None
+    labels: Sequence[str]
+    retry_on: str | Sequence[int]
+    no_retry_on: str | Sequence[int]
 
 
 class Surroundings(TypedDict, total=False):
@@ -96,7 +107,11 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
         key=policy.get("key"),
         allow_background=policy.get("allow_background", False),
         log_file=None if log_file is None else _checked_path(log_file, context.cwd),
+        labels=checked_labels(policy.get("labels", ())),
+        retry_on=_checked_codes(policy.get("retry_on", ())),
+        no_retry_on=_checked_codes(policy.get("no_retry_on", ())),
     )
+    _check_rules(job.retry_on, job.no_retry_on)
     check_queue(job.queue)
     if not -_INT64 <= job.priority <= _INT64:
         raise BadInput(f"priority {job.priority} does not fit into 64 bits")
@@ -125,6 +140,9 @@ def edited(job: Job, context: Context, changes: Changes) -> NewJob:
         key=job.key,
         allow_background=job.allow_background,
         log_file=job.log_file,
+        labels=job.labels,
+        retry_on=job.retry_on,
+        no_retry_on=job.no_retry_on,
     )
     command = changes.get("command", job.argv or job.command)
     asked = {name: value for name, value in changes.items() if name != "command"}
@@ -155,6 +173,30 @@ def check_key(key: str) -> None:
         raise BadInput("a key must be 1 to 200 printable characters")
     if key.isdigit():
         raise BadInput(f"key {key} looks like an id; add a letter to it")
+
+
+def checked_labels(labels: Sequence[object]) -> tuple[str, ...]:
+    """Each label once, in the order given. Raises BadInput for one that could not be asked for."""
+    for label in labels:
+        if not isinstance(label, str) or not _is_label(label):
+            raise BadInput(
+                f"label '{safe_text(str(label)[:40])}' must be 1 to 100 printable characters "
+                "without commas and quotes"
+            )
+    distinct = tuple(dict.fromkeys(str(label) for label in labels))
+    if len(distinct) > MOST_LABELS:
+        raise BadInput(f"{len(distinct)} labels; a job has {MOST_LABELS} at most")
+    return distinct
+
+
+def separated(text: str) -> list[str]:
+    """Labels as people write them on one line, with commas between them."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _is_label(text: str) -> bool:
+    fits = 1 <= len(text) <= 100 and text == text.strip() and text.isprintable()
+    return fits and not set(text) & {",", '"'} and _encodable(text)
 
 
 def capture_context(
@@ -232,6 +274,16 @@ def _checked_timeout(timeout: timedelta | float) -> timedelta:
     if not timedelta(milliseconds=1) <= checked <= _LONGEST_WAIT:
         raise BadInput("a timeout must be from 1 ms to 100 years; leave it out for none")
     return checked
+
+
+def _checked_codes(codes: str | Sequence[int]) -> tuple[int, ...]:
+    return parse_exit_codes(codes) if isinstance(codes, str) else checked_exit_codes(codes)
+
+
+def _check_rules(only: tuple[int, ...], never: tuple[int, ...]) -> None:
+    if both := tuple(code for code in only if code in never):
+        codes = exit_codes_text(both)
+        raise BadInput(f"exit code {codes} is in --retry-on and in --no-retry-on; give it to one")
 
 
 def _checked_path(path: str, cwd: str) -> str:

@@ -50,7 +50,14 @@ def _attempt(
         result += f" (late: {safe_text(attempt.late)})"
     result_ink = {"completed": Ink.GOOD, None: Ink.TITLE}.get(attempt.result, Ink.PLAIN)
     text = "".join(map(ink.cell, cells, _WIDTHS))
-    return ink.cut_line(ink.line(" ", text, Span(result, result_ink)), width)
+    used = ink.quiet(_used(attempt))
+    return ink.cut_line(ink.line(" ", text, Span(result, result_ink), used), width)
+
+
+def _used(attempt: Attempt) -> str:
+    cpu = f" · cpu {words.duration(attempt.cpu)}" if attempt.cpu is not None else ""
+    memory = attempt.peak_memory
+    return cpu + (f" · {words.size(memory)}" if memory is not None else "")
 
 
 def event_lines(events: Sequence[Event], width: int, most: int, now: datetime) -> list[Line]:

@@ -15,6 +15,7 @@ from queuectl_engine import (
     Job,
     JobState,
     Selection,
+    exit_codes_text,
     parse_duration,
     parse_moment,
     safe_text,
@@ -36,6 +37,9 @@ class Form:
     directory: str = ""
     key: str = ""
     shell: str = ""
+    labels: str = ""
+    retry_on: str = ""
+    never_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,9 @@ class _Policy:
     timeout: timedelta | None
     run_at: datetime | None
     key: str | None
+    labels: tuple[str, ...]
+    retry_on: str
+    no_retry_on: str
 
 
 def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
@@ -67,6 +74,9 @@ def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
                 timeout=policy.timeout,
                 run_at=policy.run_at,
                 key=policy.key,
+                labels=policy.labels,
+                retry_on=policy.retry_on,
+                no_retry_on=policy.no_retry_on,
             )
             for command in commands
         ]
@@ -90,6 +100,9 @@ def of_job(job: Job) -> Form:
         retries=str(job.max_retries),
         timeout=f"{job.timeout.total_seconds():g}s" if job.timeout else "",
         key=job.key or "",
+        labels=", ".join(job.labels),
+        retry_on=exit_codes_text(job.retry_on),
+        never_on=exit_codes_text(job.no_retry_on),
     )
 
 
@@ -110,6 +123,9 @@ def edit(job: Job, form: Form, now: datetime) -> Deed[Told]:
             max_retries=policy.max_retries,
             timeout=policy.timeout,
             key=policy.key,
+            labels=policy.labels,
+            retry_on=policy.retry_on,
+            no_retry_on=policy.no_retry_on,
         )
         return kept() if policy.run_at is None else kept(run_at=policy.run_at)
 
@@ -138,6 +154,9 @@ def _policy(form: Form, now: datetime) -> _Policy:
         timeout=None if form.timeout in ("", "none") else parse_duration(form.timeout),
         run_at=None if form.run_at in ("", "now") else parse_moment(form.run_at, now=now),
         key=form.key or None,
+        labels=tuple(part.strip() for part in form.labels.split(",") if part.strip()),
+        retry_on=form.retry_on,
+        no_retry_on=form.never_on,
     )
 
 

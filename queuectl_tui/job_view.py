@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import chop_cells
 
-from queuectl_engine import Job, JobState, safe_text
+from queuectl_engine import Job, JobState, exit_codes_text, safe_text
 from queuectl_tui import ink, words
 from queuectl_tui.history_view import attempt_lines, event_lines
 from queuectl_tui.ink import Ink, Line, Span
@@ -116,8 +116,14 @@ def _facts(job: Job, picture: JobPicture, width: int, now: datetime) -> list[Lin
     queue = [safe_text(job.queue), f"priority {job.priority}"]
     if job.key:
         queue.append(f"key {safe_text(job.key)}")
+    if job.labels:
+        queue.append(f"labels {safe_text(', '.join(job.labels))}")
     queue.append(f"added {words.clock(job.created_at, now)}")
     policy = [f"{words.number(job.max_retries)} retr{'y' if job.max_retries == 1 else 'ies'}"]
+    if job.retry_on:
+        policy.append(f"only of exit {exit_codes_text(job.retry_on)}")
+    if job.no_retry_on:
+        policy.append(f"not of exit {exit_codes_text(job.no_retry_on)}")
     policy.append(f"timeout {words.duration(job.timeout)}" if job.timeout else "no timeout")
     if context is not None:
         policy.append(f"in {safe_text(words.tilde(context.cwd))}")

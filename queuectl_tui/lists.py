@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -22,7 +22,7 @@ from queuectl_tui.ink import Ink, Line, Span
 
 _POOL: Final = (("POOL", 14), ("HOST", 16), ("STATE", 10), ("WORKERS", 9), ("SINCE", 7))
 _QUEUE: Final = (
-    ("QUEUE", 20),
+    ("QUEUE", 16),
     ("PENDING", 11),
     ("RUNNING", 9),
     ("RETRY", 9),
@@ -50,8 +50,14 @@ def pool_lines(
     return _list([title, _heading(_POOL, "QUEUES", width)], rows, cursor, height)
 
 
-def queue_lines(queues: Sequence[QueueInfo], cursor: int, width: int, height: int) -> list[Line]:
-    """Every queue with its counts."""
+def queue_lines(
+    queues: Sequence[QueueInfo],
+    empty_in: Mapping[str | None, str],
+    cursor: int,
+    width: int,
+    height: int,
+) -> list[Line]:
+    """Every queue with its counts, and when it may be empty where that is known."""
     paused = sum(queue.paused for queue in queues)
     title = _title("6 Queues", len(queues), f"{paused} paused" if paused else "", width)
     if not queues:
@@ -59,7 +65,8 @@ def queue_lines(queues: Sequence[QueueInfo], cursor: int, width: int, height: in
     rows: list[Line] = []
     for queue in queues:
         at_cursor = len(rows) == cursor
-        drawn = _queue(queue, columns.CURSOR if at_cursor else " ")
+        left = empty_in.get(queue.name, "open")
+        drawn = _queue(queue, left, columns.CURSOR if at_cursor else " ")
         rows.append(columns.as_cursor(drawn, width) if at_cursor else ink.cut_line(drawn, width))
     return _list([title, _heading(_QUEUE, "STATE", width)], rows, cursor, height)
 
@@ -139,7 +146,7 @@ def _worker(worker: WorkerInfo, sign: str, now: datetime) -> Line:
     )
 
 
-def _queue(queue: QueueInfo, sign: str) -> Line:
+def _queue(queue: QueueInfo, left: str, sign: str) -> Line:
     counts = Counts(queue.counts)
     numbers = (
         counts.of(JobState.PENDING),
@@ -151,8 +158,8 @@ def _queue(queue: QueueInfo, sign: str) -> Line:
     parts = [
         ink.cell(words.number(n), width) for n, (_, width) in zip(numbers, _QUEUE[1:], strict=True)
     ]
-    state = Span("paused", Ink.WARN) if queue.paused else ink.quiet("open")
-    return ink.line(f"{sign}  ", ink.cell(safe_text(queue.name), 20), *parts, state)
+    state = Span("paused", Ink.WARN) if queue.paused else ink.quiet(left)
+    return ink.line(f"{sign}  ", ink.cell(safe_text(queue.name), 16), *parts, state)
 
 
 def _title(name: str, count: int, note: str, width: int) -> Line:

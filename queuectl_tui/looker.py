@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from queuectl_engine import Cause, NoSuchCause
+from queuectl_engine import Cause, JobState, NoSuchCause, State, about
 from queuectl_tui.job_reader import WAITING, JobReader
 from queuectl_tui.picture import JobPicture, Snapshot, Table, Wanted, Window
 from queuectl_tui.reading import Source, read_window, whole
@@ -50,6 +50,7 @@ class Looker:
         if changed or now - self._pools_at >= POOLS:
             self._pools_at = now
             picture = self._look_at_pools(source, picture)
+            picture = replace(picture, empty_in=_empty_in(source, picture))
         if moved or self._searches:
             picture = self._search(source, wanted, picture, changed=changed, now=now)
             picture = replace(picture, known=self._causes_of(source, picture))
@@ -130,3 +131,12 @@ class Looker:
             except NoSuchCause:  # its last dead job has just left
                 continue
         return {cause: self._known[cause] for cause in ids if cause in self._known}
+
+
+def _empty_in(source: Source, picture: Snapshot) -> dict[str | None, str]:
+    """In words, which change less often than the numbers: at rest the picture stays the same."""
+    if not picture.live_pools or not picture.counts.of(State.READY, JobState.PROCESSING):
+        return {}
+    found = source.estimate(picture.pools)
+    left: dict[str | None, str] = {name: about(span) for name, span in found.queues.items()}
+    return left if found.total is None else {**left, None: about(found.total)}

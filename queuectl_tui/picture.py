@@ -176,7 +176,8 @@ class Snapshot:
 
     `found` counts what matches the filters, `known` holds the causes that visible jobs died of.
     `rate` is jobs that ended per second, None when none does. `trouble` is set when the database
-    cannot be read; the rest is then the last picture there was.
+    cannot be read; the rest is then the last picture there was. `empty_in` says by name when a
+    queue may be empty, and under None when all of them may be.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -189,6 +190,7 @@ class Snapshot:
     queues: tuple[QueueInfo, ...] = ()
     rate: float | None = None
     trouble: Trouble | None = None
+    empty_in: Mapping[str | None, str] = field(default_factory=dict)
 
     @property
     def live_pools(self) -> tuple[PoolInfo, ...]:

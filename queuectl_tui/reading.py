@@ -6,7 +6,7 @@ look at many jobs: it does so in slices, and whoever reads gets control back aft
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -16,6 +16,7 @@ from queuectl_engine import (
     Chunk,
     Context,
     Counts,
+    Estimate,
     Event,
     Filter,
     Job,
@@ -93,6 +94,9 @@ class Source(Protocol):
 
     def cause(self, cause_id: int) -> Cause:
         """One cause. Raises NoSuchCause."""
+
+    def estimate(self, pools: Sequence[PoolInfo] | None = None) -> Estimate:
+        """When the queues will be empty."""
 
     def explain(self, id_or_key: int | str) -> str:
         """The one reason why a job does not run."""

@@ -15,6 +15,7 @@ from queuectl_engine import Cause, Job, JobState, State, safe_text
 from queuectl_tui.picture import Tally
 
 _SHORT: Final = (
+    (re.compile(r"(exit \d+), .*"), r"\1"),
     (re.compile(r"killed by signal (\d+).*"), r"killed \1"),
     (re.compile(r"timed out.*"), "timeout"),
     (re.compile(r"lost:.*"), "lost"),

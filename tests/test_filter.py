@@ -23,6 +23,7 @@ from tests.samples import HOUR, NOON
         ("cause:5 x", [Term(Field.CAUSE, "5"), Term(Field.WORD, "x")]),
         ("key:nightly", [Term(Field.KEY, "nightly")]),
         ('queue:"x"', [Term(Field.QUEUE, "x")]),
+        ('label:ci !label:"a b"', [Term(Field.LABEL, "ci"), Term(Field.LABEL, "a b", True)]),
         ("https://x", [Term(Field.WORD, "https://x")]),
         ("age>1h", [Term(Field.OLDER, "1h", False, NOON - HOUR)]),
         ("!age<60m", [Term(Field.YOUNGER, "60m", True, NOON - HOUR)]),
@@ -44,6 +45,7 @@ def test_words_become_terms(text: str, terms: list[Term]) -> None:
         "age>soon",
         "age<",
         "cause:x",
+        "label:",
         "cause:99999999999999999999",
     ],
 )

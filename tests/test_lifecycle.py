@@ -125,6 +125,53 @@ def test_a_failure_uses_up_one_run_of_max_retries_plus_one(
     assert outcomes == [*retries, Dead(words(ending))]
 
 
+@pytest.mark.parametrize(
+    ("rules", "ending", "rule"),
+    [
+        ({"retry_on": (75, 124)}, Exited(75), None),
+        ({"retry_on": (75, 124)}, Exited(2), "--retry-on 75,124"),
+        ({"no_retry_on": (2,)}, Exited(2), "--no-retry-on 2"),
+        ({"no_retry_on": (2,)}, Exited(75), None),
+        ({"no_retry_on": tuple(range(64, 79))}, Exited(70), "--no-retry-on 64-78"),
+        ({"retry_on": (75,), "no_retry_on": (2,)}, Exited(2), "--no-retry-on 2"),
+        ({"retry_on": (75,), "no_retry_on": (2,)}, Exited(3), "--retry-on 75"),
+        # A signal is what a shell makes of it: killed itself, or its shell says 137.
+        ({"retry_on": (75,)}, Signalled(9), "--retry-on 75"),
+        ({"retry_on": (75,)}, Exited(137), "--retry-on 75"),
+        ({"retry_on": (75, 137)}, Signalled(9), None),
+        ({"retry_on": (75, 137)}, Exited(137), None),
+        ({"no_retry_on": (139,)}, Signalled(11), "--no-retry-on 139"),
+        ({"no_retry_on": (11,)}, Signalled(11), None),
+        # What has no exit code is retried as without rules.
+        ({"retry_on": (75,)}, TimedOut(timedelta(seconds=5)), None),
+        ({"no_retry_on": (124,)}, TimedOut(timedelta(seconds=5)), None),
+    ],
+)
+def test_an_exit_code_that_is_not_retried_is_the_end_at_once(
+    rules: dict[str, tuple[int, ...]], ending: Ending, rule: str | None
+) -> None:
+    said = words(ending)
+
+    first = outcome_of(stored(**rules), ending, STEADY, NOON)
+    last = outcome_of(stored(**rules, max_retries=0), ending, STEADY, NOON)
+
+    if rule is None:
+        assert first == RetryAt(NOON + timedelta(seconds=2), said)
+        assert last == Dead(said)
+    else:
+        assert first == last == Dead(f"{said}, which is not retried ({rule})")
+
+
+def test_rules_about_exit_codes_are_about_nothing_else() -> None:
+    rules = {"retry_on": (75,), "no_retry_on": (2,)}
+    for ending in (Exited(0), CancelObeyed(), ForcedStop(), NotStarted("EAGAIN")):
+        plain = outcome_of(stored(), ending, STEADY, NOON)
+        assert outcome_of(stored(**rules), ending, STEADY, NOON) == plain
+    for supervised in (False, True):
+        lost = outcome_of(stored(**rules), WorkerDied(supervised), STEADY, NOON)
+        assert lost == RunAgain("lost: worker died")
+
+
 @pytest.mark.parametrize("attempts", [1, 4, 99])
 def test_exit_0_completes_whatever_was_left_of_the_budget(attempts: int) -> None:
     assert outcome_of(stored(attempts=attempts), Exited(0), STEADY, NOON) == Completed()

@@ -46,6 +46,20 @@ def test_a_log_file_is_named_from_where_the_job_runs() -> None:
     assert new_job("true", there, log_file="/var/x.log").log_file == "/var/x.log"
 
 
+def test_rules_of_retrying_are_numbers_or_text() -> None:
+    assert new(retry_on="75,64-66").retry_on == (64, 65, 66, 75)
+    assert new(retry_on=[75, 75], no_retry_on=(2,)).no_retry_on == (2,)
+    assert (new().retry_on, new().no_retry_on) == ((), ())
+    for wrong in ({"retry_on": 75}, {"no_retry_on": [0]}, {"retry_on": ["75"]}):
+        with pytest.raises(BadInput, match="exit code"):
+            new("true", **wrong)
+
+
+def test_a_code_cannot_be_retried_and_not() -> None:
+    with pytest.raises(BadInput, match="exit code 64-65 is in --retry-on and in --no-retry-on"):
+        new(retry_on="60-65", no_retry_on="64-70")
+
+
 @pytest.mark.parametrize("command", ["", " \n\t", [], [""], ["", "x"]])
 def test_an_empty_command_is_refused(command: str | list[str]) -> None:
     with pytest.raises(BadInput, match="empty"):

@@ -12,7 +12,16 @@ from typing import Any, BinaryIO, Final
 import click
 
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import db_option, duration, json_option, moment, quiet_option
+from queuectl_engine.cli.options import (
+    db_option,
+    duration,
+    json_option,
+    label_option,
+    moment,
+    no_retry_on_option,
+    quiet_option,
+    retry_on_option,
+)
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
 from queuectl_engine.engine import Engine
@@ -106,6 +115,9 @@ def _read_env(
 @click.option("--shell", metavar="PATH", help="Shell that runs LINE, instead of /bin/sh.")
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
+@label_option
+@retry_on_option
+@no_retry_on_option
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
 @quiet_option
@@ -202,6 +214,9 @@ def _policy(
     key: str | None,
     allow_background: bool,
     log_file: str | None,
+    labels: tuple[str, ...],
+    retry_on: tuple[int, ...] | None,
+    no_retry_on: tuple[int, ...] | None,
 ) -> Policy:
     return Policy(
         max_retries=max_retries,
@@ -212,6 +227,9 @@ def _policy(
         key=key,
         allow_background=allow_background,
         log_file=log_file,
+        labels=labels,
+        retry_on=retry_on or (),
+        no_retry_on=no_retry_on or (),
     )
 
 

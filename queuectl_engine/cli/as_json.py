@@ -9,11 +9,12 @@ import codecs
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 from queuectl_engine.cli.terminal import iso, on_terminal
+from queuectl_engine.estimate import Estimate
 from queuectl_engine.job import (
     STORED_AS,
     Attempt,
@@ -24,6 +25,7 @@ from queuectl_engine.job import (
     Event,
     Job,
     JobState,
+    LabelInfo,
     PoolInfo,
     QueueInfo,
     Stream,
@@ -60,6 +62,9 @@ def job(job: Job) -> Shape:
         "cancel_asked": job.cancel_asked,
         "parked": job.parked,
         "cause": job.cause_id,
+        "labels": list(job.labels),
+        "retry_on": list(job.retry_on),
+        "no_retry_on": list(job.no_retry_on),
     }
 
 
@@ -115,6 +120,9 @@ def attempt(attempt: Attempt) -> Shape:
         "late": attempt.late,
         "output_bytes": attempt.output_bytes,
         "dropped_bytes": attempt.dropped_bytes,
+        "duration": _seconds(attempt.ran),
+        "cpu": _seconds(attempt.cpu),
+        "peak_memory": attempt.peak_memory,
     }
 
 
@@ -145,17 +153,27 @@ def stream_name(stream: Stream) -> str:
     return "stdout" if stream is Stream.OUT else "stderr"
 
 
-def queue(queue: QueueInfo) -> Shape:
-    """A queue with its counts."""
-    return {"name": queue.name, "paused": queue.paused, "counts": queue_counts(queue)}
-
-
-def queue_counts(queue: QueueInfo) -> dict[str, int]:
-    """The counts of one queue by outward state, zeros included."""
+def queue(queue: QueueInfo, estimate: Estimate) -> Shape:
+    """A queue with its counts, and in how many seconds it may be empty."""
     return {
-        outward.value: sum(queue.counts.get(state, 0) for state in STORED_AS[outward])
+        "name": queue.name,
+        "paused": queue.paused,
+        "counts": queue_counts(queue),
+        "empty_in": _seconds(estimate.queues.get(queue.name)),
+    }
+
+
+def queue_counts(counted: QueueInfo | LabelInfo) -> dict[str, int]:
+    """The counts of one queue or label by outward state, zeros included."""
+    return {
+        outward.value: sum(counted.counts.get(state, 0) for state in STORED_AS[outward])
         for outward in JobState
     }
+
+
+def label(label: LabelInfo) -> Shape:
+    """A label with the counts of the jobs that have it."""
+    return {"name": label.name, "counts": queue_counts(label)}
 
 
 def pool(pool: PoolInfo) -> Shape:
@@ -174,6 +192,7 @@ def pool(pool: PoolInfo) -> Shape:
         "trouble": pool.trouble,
         "log": pool.log,
         "workers": [worker(each) for each in pool.workers],
+        "most_workers": pool.most_workers,
     }
 
 
@@ -190,14 +209,19 @@ def worker(worker: WorkerInfo) -> Shape:
 
 
 def status(
-    database: Database, counts: Counts, queues: Sequence[QueueInfo], pools: Sequence[PoolInfo]
+    database: Database,
+    counts: Counts,
+    queues: Sequence[QueueInfo],
+    pools: Sequence[PoolInfo],
+    estimate: Estimate,
 ) -> Shape:
     """Everything at a glance; `counts` goes from outward state to number."""
     return {
         "db": database.location,
         "counts": {state.value: number for state, number in counts.outward().items()},
-        "queues": [queue(each) for each in queues],
+        "queues": [queue(each, estimate) for each in queues],
         "pools": [pool(each) for each in pools],
+        "empty_in": _seconds(estimate.total),
     }
 
 
@@ -221,6 +245,10 @@ def print_json_array(values: Iterable[object]) -> None:
         sys.stdout.write(before + json.dumps(value, ensure_ascii=person))
         before = ",\n"
     sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else round(span.total_seconds(), 3)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Queues": {
         "status": "status:status",
         "queues": "queues:queues",
+        "labels": "labels:labels",
         "pause": "queues:pause",
         "resume": "queues:resume",
     },

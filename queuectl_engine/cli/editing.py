@@ -10,12 +10,20 @@ import click
 
 from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import db_option, duration, job_argument, json_option, moment
+from queuectl_engine.cli.options import (
+    db_option,
+    duration,
+    exit_codes,
+    job_argument,
+    json_option,
+    moment,
+)
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import can_ask, say
 from queuectl_engine.errors import BadInput, QueuectlError
+from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import Job, JobState
-from queuectl_engine.new_job import Changes
+from queuectl_engine.new_job import Changes, separated
 from queuectl_engine.safe_text import safe_text
 
 _COMMAND = "--- command ---"
@@ -30,6 +38,20 @@ _COMMAND = "--- command ---"
 @click.option("--timeout", type=duration, metavar="DURATION", help="The new timeout.")
 @click.option("--key", metavar="KEY", help="The new key.")
 @click.option("--run-at", type=moment, metavar="WHEN", help="The new time of a pending job.")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    metavar="TEXT",
+    multiple=True,
+    help="The new labels, instead of all it has; repeatable; '' for none.",
+)
+@click.option(
+    "--retry-on", type=exit_codes, metavar="CODES", help="Retry only these exit codes; '' for any."
+)
+@click.option(
+    "--no-retry-on", type=exit_codes, metavar="CODES", help="Never retry these; '' for none."
+)
 @click.option("--requeue", is_flag=True, help="Send it back to pending then, if it is dead.")
 @json_option
 @db_option
@@ -44,6 +66,9 @@ def edit(
     timeout: timedelta | None,
     key: str | None,
     run_at: datetime | None,
+    labels: tuple[str, ...],
+    retry_on: tuple[int, ...] | None,
+    no_retry_on: tuple[int, ...] | None,
     requeue: bool,
     as_json: bool,
 ) -> None:
@@ -62,6 +87,9 @@ def edit(
             timeout=timeout,
             key=key,
             run_at=run_at,
+            labels=[label for label in labels if label] if labels else None,
+            retry_on=retry_on,
+            no_retry_on=no_retry_on,
         )
         if not changes:
             changes = _in_editor(found)
@@ -103,6 +131,9 @@ def _as_text(job: Job) -> str:
         f"retries: {job.max_retries}\n"
         f"timeout: {timeout}\n"
         f"key: {job.key or ''}\n"
+        f"labels: {', '.join(job.labels)}\n"
+        f"retry on: {exit_codes_text(job.retry_on)}\n"
+        f"never on: {exit_codes_text(job.no_retry_on)}\n"
         f"{_COMMAND}\n"
         f"{job.command}\n"
     )
@@ -134,6 +165,12 @@ def _read(changes: Changes, name: str, value: str) -> None:
                 changes["timeout"] = None if value in ("", "none") else duration(value)
             case "key":
                 changes["key"] = value or None
+            case "labels":
+                changes["labels"] = separated(value)
+            case "retry on":
+                changes["retry_on"] = value
+            case "never on":
+                changes["no_retry_on"] = value
             case _:
                 raise BadInput(f"'{safe_text(name)}' cannot be changed here")
     except ValueError:

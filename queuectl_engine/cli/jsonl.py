@@ -122,6 +122,20 @@ def _env(value: object) -> dict[str, str]:
     raise TypeError("an object of strings")
 
 
+def _labels(value: object) -> list[str]:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return value
+    raise TypeError("a list of strings")
+
+
+def _codes(value: object) -> str | list[int]:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(each, int) for each in value):
+        return value
+    raise TypeError("a list of exit codes, or a string such as '64-78,124'")
+
+
 def _moment(value: object) -> datetime | None:
     if value is None:
         return None
@@ -150,4 +164,7 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "shell": _optional_text,
     "allow_background": _flag,
     "log_file": _optional_text,
+    "labels": _labels,
+    "retry_on": _codes,
+    "no_retry_on": _codes,
 }

@@ -26,7 +26,7 @@ from queuectl_engine.engine import Engine
 from queuectl_engine.errors import BadInput
 from queuectl_engine.filter import Filter
 from queuectl_engine.job import Job, JobState
-from queuectl_engine.new_job import check_queue
+from queuectl_engine.new_job import check_queue, checked_labels
 
 ON_TERMINAL: Final = 50  # rows, when nobody said how many
 COLUMNS: Final = (
@@ -46,6 +46,9 @@ COLUMNS: Final = (
 @click.option("--dlq", is_flag=True, help="The dead-letter queue: the same as --state dead.")
 @click.option("--all", "every", is_flag=True, help="Jobs in every state, by id.")
 @click.option("--queue", metavar="NAME", help="Jobs of this queue only.")
+@click.option(
+    "-l", "--label", "labels", metavar="TEXT", multiple=True, help="Short for --filter label:TEXT."
+)
 @filter_option
 @cause_option
 @click.option(
@@ -63,6 +66,7 @@ def list_jobs(
     dlq: bool,
     every: bool,
     queue: str | None,
+    labels: tuple[str, ...],
     expression: str | None,
     cause: int | None,
     limit: int | None,
@@ -78,6 +82,8 @@ def list_jobs(
         raise BadInput("--state, --dlq and --all exclude each other; give one of them")
     if queue is not None:
         check_queue(queue)
+    if labels:
+        expression = " ".join([expression or "", *map(_label_term, checked_labels(labels))])
     if cause is not None and (state or every or queue or expression):
         raise BadInput("--cause goes with no other choice of jobs")
     wanted = JobState.DEAD if dlq else None if every else JobState(state or JobState.PENDING)
@@ -97,6 +103,10 @@ def list_jobs(
             _table(jobs, limit, none)
         if wanted is JobState.PENDING and cause is None and expression is None:
             _note_retries(engine, queue)
+
+
+def _label_term(label: str) -> str:
+    return f'label:"{label}"'
 
 
 def _filter(expression: str, queue: str | None, state: JobState | None) -> Filter:

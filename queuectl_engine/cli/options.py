@@ -9,6 +9,7 @@ import click
 
 from queuectl_engine.cli.session import Session
 from queuectl_engine.errors import BadInput
+from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import JobState
 from queuectl_engine.times import parse_duration, parse_moment
 
@@ -23,6 +24,11 @@ def moment(text: str) -> datetime:
 def duration(text: str) -> timedelta:
     """A length of time as people type it; plain numbers are seconds. Raises BadInput."""
     return parse_duration(text)
+
+
+def exit_codes(text: str) -> tuple[int, ...]:
+    """Exit codes as people write them. Raises BadInput."""
+    return parse_exit_codes(text)
 
 
 def _remember_db(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -52,7 +58,24 @@ filter_option: Final = click.option(
     "--filter",
     "expression",
     metavar="EXPR",
-    help="Jobs that match: words and queue: state: exit: key: cause: age>1h !word.",
+    help="Jobs that match: words and queue: state: exit: key: label: cause: age>1h.",
+)
+label_option: Final = click.option(
+    "-l",
+    "--label",
+    "labels",
+    metavar="TEXT",
+    multiple=True,
+    help="Label to find it by; repeatable.",
+)
+retry_on_option: Final = click.option(
+    "--retry-on",
+    type=exit_codes,
+    metavar="CODES",
+    help="Retry only exit codes such as 75,124 or 64-78.",
+)
+no_retry_on_option: Final = click.option(
+    "--no-retry-on", type=exit_codes, metavar="CODES", help="Never retry these exit codes."
 )
 yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask about many jobs.")
 pool_option: Final = click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import click
@@ -13,12 +14,14 @@ from queuectl_engine.cli.options import db_option, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
 from queuectl_engine.cli.terminal import note, say
+from queuectl_engine.estimate import Estimate, about
 from queuectl_engine.job import JobState, QueueInfo
 
 COLUMNS: Final = (
     Column("QUEUE"),
     Column("PAUSED"),
     *(Column(state.upper(), right=True) for state in JobState),
+    Column("EMPTY IN"),
 )
 _names: Final = click.argument("names", metavar="[QUEUE]...", nargs=-1)
 
@@ -30,11 +33,11 @@ _names: Final = click.argument("names", metavar="[QUEUE]...", nargs=-1)
 def queues(session: Session, as_json: bool) -> None:
     """List the queues and how many jobs they hold."""
     with session.open() as engine:
-        found = engine.queues()
+        found, estimate = engine.queues(), engine.estimate()
     if as_json:
-        shapes.print_json_array(shapes.queue(queue) for queue in found)
+        shapes.print_json_array(shapes.queue(queue, estimate) for queue in found)
     elif found:
-        print_queues(found)
+        print_queues(found, estimate)
     else:
         note("no queues yet; the first job makes one")
 
@@ -65,15 +68,16 @@ def resume(session: Session, names: tuple[str, ...], as_json: bool) -> None:
         _report(engine.resume(*names), names, "resumed", as_json)
 
 
-def print_queues(found: Sequence[QueueInfo]) -> None:
+def print_queues(found: Sequence[QueueInfo], estimate: Estimate) -> None:
     """Print the queues as a table."""
-    print_table(COLUMNS, map(_row, found))
+    print_table(COLUMNS, (_row(queue, estimate.queues.get(queue.name)) for queue in found))
 
 
-def _row(queue: QueueInfo) -> tuple[str, ...]:
+def _row(queue: QueueInfo, empty_in: timedelta | None) -> tuple[str, ...]:
     counts = shapes.queue_counts(queue)
     numbers = (str(counts[state.value]) for state in JobState)
-    return (queue.name, "paused" if queue.paused else "", *numbers)
+    left = "" if empty_in is None else about(empty_in)
+    return (queue.name, "paused" if queue.paused else "", *numbers, left)
 
 
 def _report(done: Sequence[str], asked: Sequence[str], verb: str, as_json: bool) -> None:

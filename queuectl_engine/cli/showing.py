@@ -15,6 +15,7 @@ from queuectl_engine.cli.output import printer
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, on_terminal, say, when
 from queuectl_engine.engine import Engine
+from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import Attempt, Context, Event, Job
 
 ON_TERMINAL: Final = 64 * 1024  # bytes of output, at the end
@@ -56,8 +57,11 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield "directory", context.cwd
     yield from [("environment", " ".join(sorted(context.env)))] if context.env else []
     yield "queue", job.queue
+    yield from [("labels", ", ".join(job.labels))] if job.labels else []
     yield "priority", str(job.priority)
     yield "runs", f"{job.attempts} of {job.max_retries + 1}"
+    yield from [("retry on", exit_codes_text(job.retry_on))] if job.retry_on else []
+    yield from [("never on", exit_codes_text(job.no_retry_on))] if job.no_retry_on else []
     yield from [("timeout", f"{job.timeout.total_seconds():g} s")] if job.timeout else []
     yield from [("log file", job.log_file)] if job.log_file else []
     yield "due", when(job.run_at)
@@ -88,6 +92,10 @@ def _sentence(attempt: Attempt) -> str:
         parts.append("running")
     else:
         parts.append(f"{attempt.result or 'ended'} after {attempt.ran.total_seconds():.1f} s")
+    if attempt.cpu is not None:
+        parts.append(f"cpu {attempt.cpu.total_seconds():.2f} s")
+    if attempt.peak_memory is not None:
+        parts.append(f"memory {attempt.peak_memory / 1e6:.0f} MB")
     if attempt.reason:
         parts.append(attempt.reason)
     if attempt.late:

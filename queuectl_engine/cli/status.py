@@ -11,6 +11,7 @@ from queuectl_engine.cli.pools import print_pools
 from queuectl_engine.cli.queues import print_queues
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, say
+from queuectl_engine.estimate import about
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -21,16 +22,19 @@ def status(session: Session, as_json: bool) -> None:
     """Show the database, its counts, queues and pools."""
     with session.open(quiet=True) as engine:
         counts, queues, pools = engine.counts(), engine.queues(), engine.pools()
+        estimate = engine.estimate(pools)
         database = engine.database
     if as_json:
-        shapes.print_json(shapes.status(database, counts, queues, pools))
+        shapes.print_json(shapes.status(database, counts, queues, pools, estimate))
         return
     numbers = (f"{number} {state}" for state, number in counts.outward().items())
     say(f"Database  {database.location} ({database.why})")
     say(f"Jobs      {', '.join(numbers)}")
+    if estimate.total is not None:
+        say(f"Empty in  {about(estimate.total)}")
     if queues:
         say("")
-        print_queues(queues)
+        print_queues(queues, estimate)
     if pools:
         say("")
         print_pools(pools)

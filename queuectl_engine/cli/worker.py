@@ -17,6 +17,7 @@ from queuectl_engine.errors import BadInput, PoolRefused
 from queuectl_engine.lifecycle import Backoff
 from queuectl_engine.new_job import check_queue
 from queuectl_engine.pool.options import DEFAULT_GRACE, DEFAULT_OUTPUT_LIMIT, PoolOptions
+from queuectl_engine.pool.slots import parse_per_slot
 
 _DETACHED_NAME: Final = "default"
 
@@ -82,6 +83,13 @@ _DETACHED_NAME: Final = "default"
     metavar="BYTES",
     help="Keep so much of the start and of the end of a run's output.",
 )
+@click.option(
+    "--per-slot",
+    type=parse_per_slot,
+    metavar="NAME=V,V...",
+    multiple=True,
+    help="Variable with a value for each slot, so for each worker; repeatable.",
+)
 @json_option
 @db_option
 @click.pass_obj
@@ -98,11 +106,16 @@ def worker(
     stop_timeout: timedelta | None,
     log_format: str,
     output_limit: int,
+    per_slot: tuple[tuple[str, tuple[str, ...]], ...],
     as_json: bool,
 ) -> None:
     """Run a pool of workers here, or in the background.
 
     Ctrl+C lets the running jobs finish; a second one ends them and gives them back to the queue.
+
+    Each running job has a slot of its own, 0 and up, in QUEUECTL_SLOT. --per-slot
+    CUDA_VISIBLE_DEVICES=0,1 gives each its own GPU, and the pool never more than 2 workers. Values
+    that hold commas have ; between them.
     """
     for queue in queues:
         check_queue(queue)
@@ -123,6 +136,7 @@ def worker(
             detached=detach,
             log_format=log_format,
             output_limit=output_limit,
+            per_slot=per_slot,
         )
     if detach:
         _detach(session, options, as_json)

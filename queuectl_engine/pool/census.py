@@ -60,6 +60,7 @@ def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[Worke
             _worker_info(repository, worker, not is_free(directory / worker_lock(worker.id)))
             for worker in workers
         ),
+        most_workers=pool.most_workers,
     )
 
 

@@ -8,11 +8,13 @@ from queuectl_engine.pool.processes import TOKEN_VARIABLE
 from queuectl_engine.repository.protocol import Claim
 
 
-def environment(claim: Claim, db: str, pool: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    claim: Claim, db: str, pool: Mapping[str, str], slot: Mapping[str, str]
+) -> dict[str, str]:
     """The pool's environment without our own variables; over it what the adding process had.
 
-    What was absent there is unset; then what `--env` asked for; then the job's own identity, which
-    nothing can override.
+    What was absent there is unset; then what `--env` asked for; then what belongs to its slot and
+    the job's own identity, which nothing can override.
     """
     context = claim.context
     ours = ("QUEUECTL_", "LC_")  # LC_* is taken along as a family: those absent there are unset
@@ -23,6 +25,7 @@ def environment(claim: Claim, db: str, pool: Mapping[str, str]) -> dict[str, str
         else:
             env[name] = value
     env |= context.env
+    env |= slot
     env |= {
         "PWD": context.cwd,
         "QUEUECTL_DB": db,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from queuectl_engine.errors import BadInput
+from queuectl_engine.pool.slots import PerSlot, check_per_slot
 from queuectl_engine.safe_text import safe_text
 
 DEFAULT_GRACE: Final = 10.0
@@ -19,6 +20,7 @@ class PoolOptions:
     """All options of `queuectl worker`. Durations in seconds, sizes in bytes.
 
     `output_limit` is what is kept of the start and again of the end of each attempt's output.
+    `per_slot` are variables with a value for each slot, so for each worker that there may be.
     `stop_timeout` None means that a graceful stop waits for its jobs for ever.
     """
 
@@ -34,9 +36,11 @@ class PoolOptions:
     detached: bool = False
     log_format: str = "text"
     output_limit: int = DEFAULT_OUTPUT_LIMIT
+    per_slot: PerSlot = ()
 
     def __post_init__(self) -> None:
-        """Raise BadInput for a name that could not name files."""
+        """Raise BadInput for a name that could not name files, and for slots without values."""
+        check_per_slot(self.per_slot, self.workers)
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise BadInput(
                 f"pool name '{safe_text(self.name[:40])}' must be 1 to 64 letters, digits, "
@@ -50,4 +54,5 @@ class PoolOptions:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        return cls(**{**data, "queues": tuple(data["queues"])})
+        per_slot = tuple((name, tuple(values)) for name, values in data["per_slot"])
+        return cls(**{**data, "queues": tuple(data["queues"]), "per_slot": per_slot})

@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import shutil
 import signal
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from queuectl_engine.cause import signature_of
@@ -30,12 +31,13 @@ from queuectl_engine.lifecycle import (
 )
 from queuectl_engine.pool import processes
 from queuectl_engine.pool.output import OutputBuffer
-from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Progress
+from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Progress, Usage
 
 _TICK: Final = 0.25  # seconds between two writes of a running job
 _STUCK: Final = 5.0  # seconds after SIGKILL
 _READ: Final = 65_536
 _LARGE_READ: Final = 1024 * 1024  # what an ordinary user may make of a pipe (pipe(7))
+_UNSURE: Final = 1024  # KiB: the kernel counts memory in batches
 _LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the leader has ended
 _ALL_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
@@ -63,7 +65,7 @@ class Run:
     The worker's loop calls it when one of its descriptors is ready or at `wake_at`; nothing here
     blocks, but for the moments that SIGKILL takes.
     `pid` is its leader; `pidfd` turns readable when that ends; `streams` are the pipes still open.
-    `parked` is the worker's: what it has said of a run that cannot be ended.
+    `parked` is the worker's: what it has said of a run that cannot be ended. So is `slot`.
     """
 
     def __init__(self, claim: Claim, *, grace: float, output_limit: int) -> None:
@@ -82,11 +84,14 @@ class Run:
         self._timeout_at = float("inf")
         self._tick_at = float("inf")
         self.parked: str | None = None
+        self.slot = 0
         self._read_size: dict[int, int] = {}
         self._copy: int | None = None  # its own log file
         self._unsaved: Output | None = None
         self._ended_at = datetime.now(UTC)
         self._status = 0
+        self._floor = 0  # of what the kernel calls its peak memory, in KiB
+        self._usage: Usage | None = None
 
     def start(self, env: Mapping[str, str]) -> None:
         """Start the command. Raises NotRun when there is nothing to wait for."""
@@ -100,6 +105,7 @@ class Run:
                 self._copy = _opened(job.log_file)
                 self.pid = _spawn(argv, env, pipes[1], pipes[3])
             self.pidfd = os.pidfd_open(self.pid)
+            self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             processes.prefer_for_oom(self.pid)
         except OSError as error:
             _close(*pipes[::2])
@@ -196,8 +202,8 @@ class Run:
         spared = self.claim.job.allow_background and self._ending is None
         if not spared:
             processes.kill_group(self.pid, signal.SIGKILL)  # before its number can be reused
-        _, status = os.waitpid(self.pid, 0)
-        self._status = status
+        _, self._status, used = os.wait4(self.pid, 0)
+        self._usage = _usage_of(used, self._floor)
         os.close(self.pidfd)
         if self._leader and not spared:
             processes.kill_adopted(self.claim.attempt.token, self._leader, known)
@@ -225,7 +231,9 @@ class Run:
         outcome = outcome_of(job, ending, backoff, self._ended_at)
         signature = signature_of(job.command, job.argv, ending, self._output.last_line)
         output = self._take_output(self._ended_at, last=True)
-        return Ended(self.claim.attempt, ending, outcome, self._ended_at, output, signature)
+        return Ended(
+            self.claim.attempt, ending, outcome, self._ended_at, output, signature, self._usage
+        )
 
     def _read_the_rest(self) -> None:
         # Not to the end: a process that was spared may hold the pipe open for ever.
@@ -333,6 +341,17 @@ def _not_run(error: OSError, program: str, claim: Claim) -> NotRun:
         return NotRun(Exited(_CANNOT_EXECUTE), f"cannot run {program}: {why}")
     what = "not found" if isinstance(error, _NoProgram) else "its interpreter was not found"
     return NotRun(Exited(_NOT_FOUND), f"cannot run {program}: {what}")
+
+
+def _usage_of(used: resource.struct_rusage, floor: int) -> Usage:
+    """What the leader used, with all that it waited for.
+
+    execve(2) counts the memory of the process that called it, which was a copy of ours, as the new
+    program's: a peak about as low as our own says nothing.
+    """
+    told = used.ru_maxrss > floor + _UNSURE
+    cpu = timedelta(seconds=used.ru_utime + used.ru_stime)
+    return Usage(cpu, used.ru_maxrss * 1024 if told else None)
 
 
 def _ending_of(status: int) -> Ending:

@@ -29,6 +29,7 @@ from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_loc
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.rescue import rescue_pools, rescue_worker
+from queuectl_engine.pool.slots import most_workers
 from queuectl_engine.pool.worker import FORCED, GRACEFUL, Post, work
 from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
 
@@ -80,6 +81,7 @@ class Supervisor:
         self._forced_at = float("inf")
         self._deaths = 0  # in a row
         self._trouble: str | None = None
+        self._lacking = 0  # wanted workers for which no slot is free yet
         self.interrupted = False
         self._start_after = 0.0
         self._rescue_at = 0.0
@@ -234,26 +236,41 @@ class Supervisor:
 
     def _fill_up(self, now: float) -> None:
         staying = [member for member in self._members.values() if not member.leaving]
-        for _ in range(self._pool.wanted - len(staying)):
+        missing, free = max(self._pool.wanted - len(staying), 0), self._free_numbers()
+        self._tell_places(missing - len(free))
+        for number in free[:missing]:
             if now < self._start_after:
                 return
-            self._start_worker()
+            self._start_worker(number)
         surplus = len(staying) - self._pool.wanted
         if surplus > 0:
             idle_first = sorted(staying, key=lambda m: (self._is_busy(m), -m.row.number))
             for member in idle_first[:surplus]:
                 member.leaving = True
+                self._log("leaving", worker=member.row.name, pid=member.row.pid)
                 _signal(member, GRACEFUL)
         if self._deaths and staying and all(now - m.born > _LIVED_WELL for m in staying):
             self._deaths = 0
             self._show_trouble(None)
 
+    def _tell_places(self, lacking: int) -> None:
+        if lacking > 0 and lacking != self._lacking:
+            why = "as many workers still end their last jobs, and hold their slots"
+            self._log("waiting", workers=lacking, why=why)
+        self._lacking = lacking
+
     def _is_busy(self, member: _Member) -> bool:
         return bool(self._repository.held_by(member.row.id))
 
-    def _start_worker(self) -> None:
+    def _free_numbers(self) -> list[int]:
+        """Numbers of which no worker is left, so that none of its jobs is: they make the slots.
+
+        Never above what is wanted: who comes back while others still leave waits for their places.
+        """
         taken = {member.row.number for member in self._members.values()}
-        number = next(n for n in range(1, len(taken) + 2) if n not in taken)
+        return [number for number in range(1, self._pool.wanted + 1) if number not in taken]
+
+    def _start_worker(self, number: int) -> None:
         row = self._repository.start_worker(self._pool.id, number, now=datetime.now(UTC))
         post = Post(self._options, self._pool, row, self._directory)
         process = self._context.Process(target=work, args=(post,), name=row.name)
@@ -308,6 +325,7 @@ class Supervisor:
             queues=options.queues,
             directory=self._directory.name,
             log=str(root / f"{name}.log"),
+            most_workers=most_workers(options.per_slot),
         )
         return self._repository.start_pool(pool, now=datetime.now(UTC)), log
 

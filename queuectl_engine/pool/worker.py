@@ -35,6 +35,7 @@ from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_loc
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.runner import NotRun, Run
+from queuectl_engine.pool.slots import JOBS_AT_ONCE, free_slot, slot_environment
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import (
     Claim,
@@ -53,7 +54,6 @@ _LOCK_PATIENCE: Final = 1.0  # then it looks after its jobs again, and comes bac
 _BUSY_PAUSE: Final = (0.05, 0.2)
 _BROKEN_PAUSE: Final = (1.0, 2.0)
 _FULL_PAUSE: Final = 1.0
-_SLOTS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def work(post: Post) -> None:
 
 
 class Worker:
-    """Runs up to `_SLOTS` jobs at once. Owns its runs and their descriptors, not the repository."""
+    """Runs up to `JOBS_AT_ONCE` jobs. Owns its runs and their descriptors, not the repository."""
 
     def __init__(self, repository: JobRepository, post: Post, log: Log) -> None:
         """Ready to `run`."""
@@ -136,7 +136,7 @@ class Worker:
     def _room(self) -> int:
         if self._stopping or time.monotonic() < self._full_until:
             return 0
-        return _SLOTS - len(self._runs) - len(self._lingering)
+        return JOBS_AT_ONCE - len(self._runs) - len(self._lingering)
 
     def _take_turn(self) -> None:
         """Settle what ended and claim what is next, while that leads to anything."""
@@ -186,7 +186,9 @@ class Worker:
             command=claim.job.command,
         )
         try:
-            run.start(environment(claim, self._options.db, os.environ))
+            run.slot = self._free_slot()
+            slot = slot_environment(run.slot, self._options.per_slot)
+            run.start(environment(claim, self._options.db, os.environ, slot))
         except NotRun as refusal:
             self._end(claim, run.refused(refusal, self._backoff))
             if isinstance(refusal.ending, NotStarted):  # the machine is full: wait, not the job
@@ -197,6 +199,10 @@ class Worker:
         self._watch(run.pidfd, lambda: self._leader_ended(run))
         for descriptor in run.streams:
             self._watch(descriptor, lambda d=descriptor: self._read(run, d))  # type: ignore[misc]
+
+    def _free_slot(self) -> int:
+        taken = [run.slot for run in (*self._runs.values(), *self._lingering)]
+        return free_slot(self._post.row.number, taken)
 
     def _read(self, run: Run, descriptor: int) -> None:
         if descriptor in run.streams and not run.read(descriptor):
@@ -240,7 +246,7 @@ class Worker:
             worker=self._post.row.name,
             job=claim.job.id,
             attempt=claim.attempt.number,
-            why=words(ended.ending),
+            why=getattr(ended.outcome, "reason", words(ended.ending)),
             ran=f"{ran.total_seconds():.1f}s",
             retry=retry.isoformat(timespec="seconds") if retry else None,
         )

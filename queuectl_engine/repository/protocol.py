@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -25,8 +25,10 @@ from queuectl_engine.job import (
     Counts,
     Event,
     Job,
+    LabelInfo,
     NewJob,
     QueueInfo,
+    Ran,
     State,
     View,
 )
@@ -102,6 +104,14 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt used: see `Attempt`. `peak_memory` is in bytes, None when not known."""
+
+    cpu: timedelta
+    peak_memory: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """An attempt that is over, what that means, its last output, and why it failed if it did."""
 
@@ -111,6 +121,7 @@ class Ended:
     ended_at: datetime
     output: Output = field(default_factory=Output)
     signature: Signature | None = None
+    usage: Usage | None = None
 
 
 class Verdict(StrEnum):
@@ -163,6 +174,7 @@ class PoolRow:
     started_at: datetime | None = None
     stop: str | None = None
     trouble: str | None = None
+    most_workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +279,12 @@ class JobRepository(Protocol):
 
     def queues(self) -> list[QueueInfo]:
         """Every queue by name, with its counts."""
+
+    def last_ran(self, *, limit: int) -> list[Ran]:
+        """The last jobs that completed or died, newest first; looks at twice `limit` at most."""
+
+    def labels(self, *, limit: int) -> list[LabelInfo]:
+        """The first labels by name that jobs have, with their counts; cost follows `limit`."""
 
     def attempts(self, job: int) -> list[Attempt]:
         """Its history, oldest first."""
@@ -391,7 +409,10 @@ class JobRepository(Protocol):
         """Keep the job in processing, with the reason, until a person cancels it."""
 
     def resize(self, pool: int, *, by: int | None = None, to: int | None = None) -> int:
-        """Change the wanted size, never below 0; returns the new one."""
+        """Change the wanted size, never below 0; returns the new one.
+
+        Raises BadInput for more than `most_workers` of the pool, NoSuchPool when it has ended.
+        """
 
     def ask_stop(self, pool: int, how: str) -> None:
         """Ask a pool to stop: "graceful" or "now"."""

@@ -27,10 +27,12 @@ from queuectl_tui.widgets.line_view import LineView
 ADDING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "directory", "key", "shell"),
+    ("labels", "retry_on", "never_on"),
 )
 EDITING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "key"),
+    ("labels", "retry_on", "never_on"),
 )
 Submit = Callable[[Form, Sequence[str]], Deed[Told]]
 
@@ -121,6 +123,9 @@ class JobScreen(ModalScreen[Told | None]):
             "directory": words.tilde(os.getcwd()),
             "key": "none",
             "shell": "/bin/sh",
+            "labels": "none",
+            "retry_on": "any exit",
+            "never_on": "none",
         }
         filled = asdict(self._filled)
         with Container(id="form"):

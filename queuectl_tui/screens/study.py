@@ -24,7 +24,7 @@ from queuectl_tui.widgets.board import Board
 from queuectl_tui.widgets.message_line import Prompt
 
 T = TypeVar("T")
-_EXAMPLES: Final = "words queue:mail state:failed age>1h"
+_EXAMPLES: Final = "words queue:mail label:ci age>1h"
 DEBOUNCE: Final = 0.12  # seconds without a key before a filter is tried
 
 

@@ -82,7 +82,9 @@ def board_lines(
         case Place.POOLS:
             return pool_lines(desk.shown.pools, desk.pools.line, width, height, now)
         case Place.QUEUES:
-            return queue_lines(desk.shown.queues, desk.queues.line, width, height)
+            return queue_lines(
+                desk.shown.queues, desk.shown.empty_in, desk.queues.line, width, height
+            )
         case Place.CAUSES:
             dead = desk.shown.counts.of(JobState.DEAD)
             line = desk.causes.line

@@ -11,7 +11,7 @@ from queuectl_tui.desk import Desk
 from queuectl_tui.ink import Ink, Line, Span
 from queuectl_tui.widgets.line_view import LineView
 
-_NARROW, _WIDE = 80, 120
+_NARROW, _WIDE, _ROOMY = 80, 120, 160
 _NAME_ROOM = ((150, 40), (120, 18), (80, 14), (0, 9))  # from this width on
 
 
@@ -33,7 +33,9 @@ def header_line(
     left = (Span(" queuectl  ", Ink.TITLE), ink.cell(safe_text(name), room))
     rate = () if width < _NARROW else (_rate(desk),)
     return ink.spread(
-        ink.line(*left, *_live(desk, now, read_only), *_pools(desk), *rate),
+        ink.line(
+            *left, *_live(desk, now, read_only), *_pools(desk), *rate, *_empty_in(desk, width)
+        ),
         _counts(desk, width),
         width,
     )
@@ -68,6 +70,11 @@ def _pools(desk: Desk) -> tuple[Span, ...]:
 
 def _rate(desk: Desk) -> Span:
     return Span(ink.cell(words.rate(desk.shown.rate), 13))
+
+
+def _empty_in(desk: Desk, width: int) -> tuple[Span, ...]:
+    left = desk.shown.empty_in.get(None)
+    return (Span(ink.cell(f"{left} left", 18), Ink.QUIET),) if left and width >= _ROOMY else ()
 
 
 def _counts(desk: Desk, width: int) -> Line:

@@ -100,3 +100,62 @@ def test_a_cancelled_running_job_is_ended(queuectl: Program, engine: Engine) -> 
     until(lambda: engine.get(1).state is JobState.PROCESSING)
     assert queuectl("cancel", "1").out == "Job 1 is being ended\n"
     assert "job 1 is cancelled" in queuectl("wait", "1", code=4).err
+
+
+@pytest.mark.usefixtures("no_pool_left")
+def test_a_pool_with_variables_by_slot_sets_them_and_grows_no_further(
+    queuectl: Program, engine: Engine
+) -> None:
+    go = queuectl.directory / "go"
+    variables = ("--per-slot", "GPU=0,1;2", "--per-slot", "PORT=80,81")
+    started = queuectl("worker", "--detach", "--json", *variables).json()
+    assert (started["wanted"], started["most_workers"]) == (1, 2)
+    for _ in range(2):
+        queuectl(
+            "add", f'echo "$QUEUECTL_SLOT $GPU $PORT"; until test -e {go}; do sleep 0.02; done'
+        )
+    assert queuectl("scale", "+1", "--json").json()["wanted"] == 2
+    until(lambda: all(engine.output(job) for job in (1, 2)))
+    said = queuectl("scale", "3", code=2).err
+    assert "pool default has values for 2 slots (--per-slot), so for 2 workers at most" in said
+    assert engine.find_pool().wanted == 2
+    go.touch()
+    queuectl("wait", "1", "2")
+    assert sorted(queuectl("logs", job).out for job in ("1", "2")) == ["0 0,1 80\n", "1 2 81\n"]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--per-slot", "GPU"], "'GPU' has no values; try CUDA_VISIBLE_DEVICES=0,1"),
+        (["-n", "3", "--per-slot", "GPU=0,1"], "3 workers and values for 2"),
+        (["--per-slot", "GPU=0,1", "--per-slot", "PORT=1"], "GPU has 2, PORT has 1"),
+        (["--per-slot", "QUEUECTL_DB=x"], "cannot be set per slot"),
+    ],
+)
+def test_slots_that_make_no_sense_start_no_pool(
+    queuectl: Program, engine: Engine, options: list[str], why: str
+) -> None:
+    assert why in queuectl("worker", "--detach", *options, code=2).err
+    assert engine.pools() == []
+
+
+@pytest.mark.usefixtures("no_pool_left")
+def test_status_says_when_a_queue_that_moves_may_be_empty(
+    queuectl: Program, engine: Engine
+) -> None:
+    go = queuectl.directory / "go"
+    engine.add_many(engine.new_job("true") for _ in range(20))
+    last = engine.add(f"until test -e {go}; do sleep 0.02; done", priority=-1)
+    engine.add_many(engine.new_job("true", priority=-2) for _ in range(5))
+    queuectl("worker", "--detach")
+    until(lambda: engine.get(last.id).state is JobState.PROCESSING)
+
+    status = queuectl("status", "--json").json()
+    assert status["empty_in"] > 0
+    assert [queue["empty_in"] > 0 for queue in status["queues"]] == [True]
+    told = queuectl("status").out
+    assert "Empty in  under 1 min\n" in told
+    assert "\tunder 1 min\n" in told
+    assert queuectl("queues").lines[0].endswith("\tunder 1 min")
+    go.touch()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from queuectl_engine.job import Context
 from queuectl_engine.pool.environment import environment
+from queuectl_engine.pool.slots import slot_environment
 from queuectl_engine.repository.protocol import AttemptId, Claim
 from tests.samples import stored
 
@@ -28,12 +29,15 @@ POOL = {
 
 
 def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
-    assert environment(CLAIM, "/srv/queue.db", POOL) == {
+    slot = slot_environment(1, (("CUDA_VISIBLE_DEVICES", ("0", "2,3")), ("MODE", ("a", "b"))))
+    assert environment(CLAIM, "/srv/queue.db", POOL, slot) == {
         "HOME": "/root",
         "PATH": "/venv/bin:/bin",
         "VIRTUAL_ENV": "/venv",
         "LC_TIME": "C",
-        "MODE": "test",
+        "MODE": "b",
+        "CUDA_VISIBLE_DEVICES": "2,3",
+        "QUEUECTL_SLOT": "1",
         "PWD": "/srv/app",
         "QUEUECTL_DB": "/srv/queue.db",
         "QUEUECTL_JOB_ID": "42",
@@ -45,5 +49,5 @@ def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
 
 def test_what_was_asked_for_wins_over_what_was_captured() -> None:
     asked = replace(CLAIM, context=replace(CONTEXT, env={"PATH": "/mine", "TZ": "Asia/Tokyo"}))
-    found = environment(asked, "/srv/queue.db", POOL)
+    found = environment(asked, "/srv/queue.db", POOL, {})
     assert (found["PATH"], found["TZ"]) == ("/mine", "Asia/Tokyo")

@@ -61,6 +61,7 @@ def test_no_descriptors_left_is_not_the_fault_of_the_job(
 ) -> None:
     start_pool(workers=1)
     worker = until(lambda: [w.pid for w in engine.find_pool().workers if w.alive])[0]
+    ended(engine, engine.add("true"))  # it has opened all that it needs to wait
     open_now = len(os.listdir(f"/proc/{worker}/fd"))
     soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (open_now, hard))

@@ -106,6 +106,18 @@ def test_a_search_finds_what_matches(
     assert "".join(sorted(names[job] for _, job in matches.found)) == found
 
 
+def test_a_search_finds_the_exit_code_that_was_not_retried(
+    repo: JobRepository, drive: Driver
+) -> None:
+    job = drive.add(no_retry_on=[2])
+    drive.run(Exited(2))
+    drive.add(max_retries=0)
+    drive.run(Exited(22))
+    for text, ids in (("exit:2", [job.id]), ("!exit:22", [job.id]), ("exit:22", [job.id + 1])):
+        matches = repo.scan(View.DEAD, parse_filter(text, now=drive.now), limit=9, budget=9)
+        assert [found for _, found in matches.found] == ids
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

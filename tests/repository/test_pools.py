@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from queuectl_engine.errors import QueuectlError
+from queuectl_engine.errors import BadInput, QueuectlError
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import Exited, ForcedStop, WorkerDied
 from queuectl_engine.repository.protocol import Asked, JobRepository, Leader, PoolRow, Progress
@@ -78,6 +78,19 @@ def test_the_wanted_size_changes_by_steps_and_never_below_0(
     assert repo.resize(drive.pool.id, by=-9) == 0
     assert repo.resize(drive.pool.id, to=7) == 7
     assert repo.pools()[0].wanted == 7
+
+
+def test_a_pool_never_wants_more_workers_than_it_has_values_for(
+    repo: JobRepository, drive: Driver
+) -> None:
+    row = pool_row(repo.run_directory, "gpu", wanted=2, most_workers=3)
+    pool = repo.start_pool(row, now=drive.now)
+    assert repo.resize(pool.id, by=1) == 3
+    for step in ({"by": 1}, {"to": 4}, {"to": 99}):
+        with pytest.raises(BadInput, match=r"pool gpu has values for 3 slots .*3 workers at most"):
+            repo.resize(pool.id, **step)
+    assert [(p.wanted, p.most_workers) for p in repo.pools() if p.id == pool.id] == [(3, 3)]
+    assert repo.resize(pool.id, by=-9) == 0
 
 
 def test_a_pool_that_has_ended_cannot_be_resized(repo: JobRepository, drive: Driver) -> None:

@@ -97,6 +97,7 @@ WORK: dict[str, Callable[[Crowd], object]] = {
     "causes": lambda crowd: crowd.repo.causes(limit=50, wanted=Filter()),
     "causes that match": lambda crowd: crowd.repo.causes(limit=50, wanted=ERROR),
     "queues": lambda crowd: crowd.repo.queues(),
+    "last runs": lambda crowd: crowd.repo.last_ran(limit=50),
     "remaining": lambda crowd: crowd.repo.remaining(crowd.drive.pool),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
     "nothing due": lambda crowd: crowd.repo.promote(now=crowd.drive.now),

@@ -136,6 +136,8 @@ def finish_all(drive: Driver) -> None:
         "command = NULL",
         "queue = 99",
         "context = 99",
+        "labels = '[]'",
+        "retry_on = ''",
     ],
 )
 def test_the_tables_refuse_a_job_that_makes_no_sense(

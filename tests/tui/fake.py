@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -20,6 +20,7 @@ from queuectl_engine import (
     Database,
     Done,
     Engine,
+    Estimate,
     Event,
     Filter,
     Job,
@@ -42,6 +43,7 @@ from queuectl_engine import (
     View,
     WorkerInfo,
 )
+from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.filter import Field, Term
 from queuectl_engine.new_job import new_job
 from queuectl_engine.plan import Was, command_line
@@ -81,6 +83,7 @@ class FakeQueue:
         self.failure: QueuectlError | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.acted: list[str] = []
+        self.estimated = Estimate()
         self.before: dict[int, Job] = {}  # jobs as they were when an act took them
 
     # -- what the feed reads
@@ -152,6 +155,9 @@ class FakeQueue:
         ended = {job.finished_at or NOON: job.id for job in dead}
         newest = max(ended)
         return Cause(cause_id, *self.said[cause_id], len(dead), min(ended), newest, ended[newest])
+
+    def estimate(self, pools: Sequence[PoolInfo] | None = None) -> Estimate:
+        return self.estimated
 
     def explain(self, id_or_key: int | str) -> str:
         return "all 4 workers that serve it are busy with other jobs"
@@ -225,7 +231,8 @@ class FakeQueue:
         added = []
         for job in jobs:
             number = max(self.stored, default=0) + 1
-            self.put(waiting(number, job.command, queue=job.queue, priority=job.priority))
+            kept = {"queue": job.queue, "priority": job.priority, "labels": job.labels}
+            self.put(waiting(number, job.command, **kept))
             added.append(Added(number, True, self.stored[number].state))
         return added
 
@@ -262,6 +269,8 @@ class FakeQueue:
         self.acted.append(f"edit {job_id}")
         kept = {k: v for k, v in changes.items() if k not in ("run_at", "command")}
         command = changes["command"]
+        for rule in ("retry_on", "no_retry_on"):
+            kept[rule] = parse_exit_codes(kept[rule])
         self.put(replace(job, **{**kept, "command": command}))
         return self.stored[job_id]
 
@@ -349,6 +358,8 @@ def _holds(job: Job, term: Term) -> bool:
             return job.cause_id == int(term.value)
         case Field.STATE:
             return job.state in [JobState(name) for name in term.value.split(",")]
+        case Field.LABEL:
+            return term.value in job.labels
         case _:
             return term.value in job.command
 

@@ -23,8 +23,10 @@ from queuectl_engine.job import (
     Counts,
     Event,
     Job,
+    LabelInfo,
     NewJob,
     QueueInfo,
+    Ran,
     State,
     View,
 )
@@ -49,6 +51,7 @@ from queuectl_engine.repository.sqlite import (
     adding,
     bell,
     editing,
+    labels,
     place,
     pools,
     reading,
@@ -180,6 +183,12 @@ class SqliteRepository:
     def queues(self) -> list[QueueInfo]:
         with self._db.reading():
             return reading.queues(self._db)
+
+    def last_ran(self, *, limit: int) -> list[Ran]:
+        return reading.last_ran(self._db, limit)
+
+    def labels(self, *, limit: int) -> list[LabelInfo]:
+        return labels.labels(self._db, limit)
 
     def attempts(self, job: int) -> list[Attempt]:
         return reading.attempts(self._db, job)

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Final
 
 from queuectl_engine.errors import KeyTaken
+from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import OUTWARD, Added, Context, JobState, NewJob, State
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.rows import body_of, ms
+from queuectl_engine.repository.sqlite.rows import body_of, labels_text, ms
 from queuectl_engine.safe_text import safe_text
 
 _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
@@ -19,8 +20,8 @@ _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
 _INSERT: Final = """
     INSERT INTO job (id, queue, state, priority, run_at_ms, max_retries, timeout_ms,
                      allow_background, created_ms, updated_ms, context, nonce, key, log_file, argv,
-                     command)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     command, labels, retry_on, no_retry_on)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _HOLDER: Final = "SELECT id, state, command, argv FROM job WHERE key = ? AND state <> 'deleted'"
@@ -93,6 +94,9 @@ def _values(
         job.log_file,
         None if job.argv is None else json.dumps(job.argv),
         job.command,
+        labels_text(job.labels),
+        exit_codes_text(job.retry_on) or None,
+        exit_codes_text(job.no_retry_on) or None,
     )
 
 

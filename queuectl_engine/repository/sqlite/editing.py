@@ -7,17 +7,19 @@ from datetime import datetime
 from typing import Final
 
 from queuectl_engine.errors import KeyTaken, NoSuchJob, WrongState
+from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import OUTWARD, NewJob, State
 from queuectl_engine.repository.sqlite.acts import note
 from queuectl_engine.repository.sqlite.adding import context_id, queue_id, timeout_ms
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.rows import ms
+from queuectl_engine.repository.sqlite.rows import labels_text, ms
 from queuectl_engine.safe_text import safe_text
 
 EDITABLE: Final = (State.READY, State.SCHEDULED, State.BLOCKED, State.FAILED, State.DEAD)
 _COLUMNS: Final = (
     "queue", "priority", "max_retries", "timeout_ms", "key", "log_file", "argv", "command",
-    "allow_background", "context",
+    "allow_background", "context", "labels", "retry_on",
+    "no_retry_on",
 )  # fmt: skip
 _EDIT: Final = f"""
     UPDATE job SET {", ".join(f"{name} = :{name}" for name in _COLUMNS)},
@@ -49,6 +51,9 @@ def edit(db: Connection, job: int, to: NewJob, user: str, now: datetime, *, move
         to.command,
         int(to.allow_background),
         context_id(db, to.context),
+        labels_text(to.labels),
+        exit_codes_text(to.retry_on) or None,
+        exit_codes_text(to.no_retry_on) or None,
     )
     changed = [n for n, a, b in zip(_COLUMNS, rows[0][1:], new, strict=True) if a != b]
     run_at = None

@@ -11,6 +11,11 @@ from queuectl_engine.repository.sqlite.rows import ms
 _CAUSE_ENDINGS: Final = {"killed": "killed %", "timeout": "timed out", "lost": "lost"}
 _ENDINGS: Final = {"killed": "killed by signal %", "timeout": "timed out%", "lost": "lost%"}
 
+_LABELLED: Final = """
+    EXISTS (SELECT 1 FROM job_label WHERE job_label.job = job.id
+             AND job_label.label = (SELECT label.id FROM label WHERE label.name = {name}))
+"""
+
 
 def condition(wanted: Filter) -> tuple[str, dict[str, Any]]:
     """` AND …` for each term, and the values that it names."""
@@ -41,11 +46,15 @@ def _test(term: Term, name: str) -> tuple[str, Any]:
         case Field.CAUSE:
             return f"(state = 'dead' AND cause = {name})", int(term.value)
         case Field.EXIT:
-            return f"(reason LIKE {name})", _ENDINGS.get(term.value, f"exit {term.value}")
+            # Of an exit code that is not retried, the reason says so after a comma.
+            ending = _ENDINGS.get(term.value, f"exit {term.value}")
+            return f"(reason LIKE {name} OR reason LIKE {name} || ', %')", ending
         case Field.OLDER | Field.YOUNGER:
             assert term.moment is not None
             sign = "<" if term.field is Field.OLDER else ">"
             return f"(updated_ms {sign} {name})", ms(term.moment)
+        case Field.LABEL:
+            return _LABELLED.format(name=name), term.value
 
 
 def cause_condition(wanted: Filter) -> tuple[str, dict[str, Any]]:

@@ -6,24 +6,29 @@ import json
 from datetime import datetime
 from typing import Final
 
-from queuectl_engine.errors import NoSuchPool
+from queuectl_engine.errors import BadInput, NoSuchPool
 from queuectl_engine.job import State
 from queuectl_engine.repository.protocol import AttemptId, Leader, Orphan, PoolRow, WorkerRow
 from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, job_of, moment, ms
+from queuectl_engine.safe_text import safe_text
 
 _START: Final = """
     INSERT INTO pool (name, host, boot, pid_namespace, pid, is_init, detached, wanted,
-                      queues, directory, log, started_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+                      queues, directory, log, started_ms, most_workers)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 _POOLS: Final = """
     SELECT name, host, boot, pid_namespace, pid, is_init, detached, wanted, queues,
-           directory, log, id, started_ms, stop, trouble
+           directory, log, id, started_ms, stop, trouble,
+           most_workers
       FROM pool ORDER BY id
 """
 _RESIZE: Final = """
     UPDATE pool SET wanted = max(0, coalesce(:to, wanted + :by)) WHERE id = :id RETURNING wanted
+"""
+_BOUND: Final = """
+    SELECT name, most_workers, max(0, coalesce(:to, wanted + :by)) FROM pool WHERE id = :id
 """
 # "now" is never taken back by a later "graceful".
 _ASK_STOP: Final = """
@@ -63,6 +68,7 @@ def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
         pool.directory,
         pool.log,
         ms(now),
+        pool.most_workers,
     )
     return int(db.value(_START, row))
 
@@ -105,11 +111,18 @@ def remaining(db: Connection, pool: PoolRow) -> dict[State, int]:
 
 
 def resize(db: Connection, pool: int, by: int | None, to: int | None) -> int:
-    """Change the wanted size, never below 0; the new one."""
-    wanted = db.value(_RESIZE, {"id": pool, "by": by or 0, "to": to})
-    if wanted is None:
+    """Change the wanted size, never below 0; the new one. Raises BadInput, NoSuchPool."""
+    args = {"id": pool, "by": by or 0, "to": to}
+    rows = db.run(_BOUND, args)
+    if not rows:
         raise NoSuchPool("that pool has ended; 'queuectl pools' lists those that run")
-    return int(wanted)
+    name, most, wanted = rows[0]
+    if most is not None and wanted > most:
+        raise BadInput(
+            f"pool {safe_text(name)} has values for {most} slots (--per-slot), so for {most} "
+            f"workers at most; start one with more values"
+        )
+    return int(db.value(_RESIZE, args))
 
 
 def ask_stop(db: Connection, pool: int, how: str) -> None:
@@ -134,6 +147,7 @@ def _pool_of(row: Row) -> PoolRow:
         started_at=moment(row[12]),
         stop=row[13],
         trouble=row[14],
+        most_workers=row[15],
     )
 
 

@@ -18,6 +18,7 @@ from queuectl_engine.job import (
     Event,
     Job,
     QueueInfo,
+    Ran,
     State,
     View,
 )
@@ -314,6 +315,27 @@ def attempts(db: Connection, job: int) -> list[Attempt]:
     """A job's history, oldest first."""
     sql = f"SELECT {ATTEMPT} FROM attempt WHERE job = ? ORDER BY number"
     return [attempt_of(row) for row in db.run(sql, (job,))]
+
+
+# The limit comes first: however many were cancelled of late, no more are looked at.
+_LAST: Final = """
+    SELECT * FROM (SELECT queue, started_ms, finished_ms, state FROM job INDEXED BY {index}
+                    WHERE state {states} ORDER BY finished_ms DESC, id DESC LIMIT :limit)
+"""
+_LAST_RAN: Final = f"""
+    SELECT name, started_ms, finished_ms FROM (
+      {_LAST.format(index="job_list_finished", states="IN ('completed', 'cancelled')")} UNION ALL
+      {_LAST.format(index="job_list_dead", states="= 'dead'")}) AS last
+      JOIN queue ON queue.id = last.queue
+     WHERE state <> 'cancelled' AND started_ms IS NOT NULL
+     ORDER BY finished_ms DESC LIMIT :limit
+"""
+
+
+def last_ran(db: Connection, limit: int) -> list[Ran]:
+    """When the last jobs ran that completed or died, newest first."""
+    rows = db.run(_LAST_RAN, {"limit": limit})
+    return [Ran(name, moment(started), moment(finished)) for name, started, finished in rows]
 
 
 def events(db: Connection, job: int) -> list[Event]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import Attempt, Chunk, Context, Job, Piece, State, Stream
 from queuectl_engine.repository.sqlite.connection import Row
 
@@ -22,12 +25,13 @@ JOB: Final = """
     job.finished_ms, job.reason,
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
     job.cancel_ms, job.parked, job.context, job.log_file,
-    job.cause
+    job.cause,
+    job.labels, job.retry_on, job.no_retry_on
 """
-JOB_WIDTH: Final = 25
+JOB_WIDTH: Final = 28
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
-    output_bytes, dropped_bytes
+    output_bytes, dropped_bytes, cpu_ms, peak_kib
 """
 
 
@@ -74,13 +78,26 @@ def job_of(row: Row) -> Job:
         context_id=row[22],
         log_file=row[23],
         cause_id=row[24],
+        labels=() if row[25] is None else tuple(json.loads(row[25])),
+        retry_on=parse_exit_codes(row[26] or ""),
+        no_retry_on=parse_exit_codes(row[27] or ""),
     )
 
 
 def attempt_of(row: Row) -> Attempt:
     """An attempt from the columns of `ATTEMPT`."""
-    job, number, worker, started, ended, *rest = row
-    return Attempt(job, number, worker, moment(started), moment_or_none(ended), *rest)
+    job, number, worker, started, ended, *rest, cpu, peak = row
+    attempt = Attempt(job, number, worker, moment(started), moment_or_none(ended), *rest)
+    return replace(
+        attempt,
+        cpu=None if cpu is None else cpu * _MS,
+        peak_memory=None if peak is None else peak * 1024,
+    )
+
+
+def labels_text(labels: Sequence[str]) -> str | None:
+    """Labels as stored: NULL for none, so that jobs without them cost nothing."""
+    return json.dumps(list(labels)) if labels else None
 
 
 def body_of(context: Context) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from queuectl_engine.repository.sqlite import labels
+
 APPLICATION_ID: Final = 0x51435431  # "QCT1": tells our file from any other SQLite file
 
 _STATES: Final = (
@@ -91,6 +93,9 @@ CREATE TABLE job (
   log_file TEXT,
   argv TEXT,
   command TEXT NOT NULL,
+  labels TEXT CHECK (labels <> '[]'),  -- a JSON array of names, NULL for none
+  retry_on TEXT CHECK (retry_on <> ''),  -- exit codes such as 64-78,124; NULL for no rule
+  no_retry_on TEXT CHECK (no_retry_on <> ''),
   CHECK ((state = 'processing') = (token IS NOT NULL)),
   CHECK ((state = 'processing') = (worker IS NOT NULL)),
   CHECK (state = 'deleted'
@@ -159,6 +164,8 @@ CREATE TABLE attempt (
   late TEXT,
   output_bytes INTEGER NOT NULL DEFAULT 0,
   dropped_bytes INTEGER NOT NULL DEFAULT 0,
+  cpu_ms INTEGER,
+  peak_kib INTEGER,
   PRIMARY KEY (job, number),
   CHECK ((ended_ms IS NULL) = (result IS NULL))
 ) STRICT, WITHOUT ROWID;
@@ -201,7 +208,9 @@ CREATE TABLE pool (
   log TEXT NOT NULL,
   started_ms INTEGER NOT NULL,
   stop TEXT CHECK (stop IN ('graceful', 'now')),
-  trouble TEXT
+  trouble TEXT,
+  most_workers INTEGER,
+  CHECK (wanted <= most_workers)
 ) STRICT;
 
 CREATE TABLE worker (
@@ -215,7 +224,7 @@ CREATE TABLE worker (
 CREATE INDEX worker_pool ON worker (pool);
 """
 
-STEPS: Final[tuple[str, ...]] = (_STEP_1,)
+STEPS: Final[tuple[str, ...]] = (_STEP_1 + labels.TABLES,)
 VERSION: Final = len(STEPS)
 MIN_READER: Final = 1
 MIN_WRITER: Final = 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from queuectl_engine.cause import Signature
@@ -100,7 +100,7 @@ _SETTLE: Final = """
 """
 _END_ATTEMPT: Final = """
     UPDATE attempt SET ended_ms = :ended, result = :result, exit_code = :exit_code,
-                       signal = :signal, reason = :words
+                       signal = :signal, reason = :words, cpu_ms = :cpu, peak_kib = :peak
      WHERE job = :job AND number = :number AND token = :token
 """
 _KEEP_LATE: Final = """
@@ -162,7 +162,7 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
         return Verdict.LOST, None
-    db.run(_END_ATTEMPT, {**who, **_history(ended.ending, ended.ended_at)})
+    db.run(_END_ATTEMPT, {**who, **_history(ended)})
     _write_output(db, ended.attempt, ended.output)
     return Verdict.SETTLED, State(rows[0][0])
 
@@ -268,13 +268,17 @@ def _finished(outcome: Outcome, ended_at: datetime) -> int | None:
     return ms(ended_at) if state_after(outcome) in FINAL else None
 
 
-def _history(ending: Ending, ended_at: datetime) -> dict[str, Any]:
+def _history(ended: Ended) -> dict[str, Any]:
+    ending, usage = ended.ending, ended.usage
+    peak = usage.peak_memory if usage else None
     return {
-        "ended": ms(ended_at),
+        "ended": ms(ended.ended_at),
         "result": result_of(ending),
         "exit_code": ending.code if isinstance(ending, Exited) else None,
         "signal": ending.signal if isinstance(ending, Signalled) else None,
         "words": words(ending),
+        "cpu": usage.cpu // timedelta(milliseconds=1) if usage else None,
+        "peak": None if peak is None else peak // 1024,
     }
 
 
