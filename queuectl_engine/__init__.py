@@ -18,6 +18,7 @@ from queuectl_engine.errors import (
     NoSuchCause,
     NoSuchJob,
     NoSuchPool,
+    NoSuchSchedule,
     NotAQueue,
     PoolRefused,
     QueuectlError,
@@ -51,6 +52,7 @@ from queuectl_engine.job import (
 from queuectl_engine.plan import Act, Done, Plan, Selection, Undo
 from queuectl_engine.repository.protocol import Key, Page
 from queuectl_engine.safe_text import safe_output, safe_text
+from queuectl_engine.schedule import Missed, Schedule
 from queuectl_engine.settings import Database, choose_database
 from queuectl_engine.times import parse_duration, parse_moment
 
@@ -76,10 +78,12 @@ __all__ = [
     "JobState",
     "Key",
     "KeyTaken",
+    "Missed",
     "NewJob",
     "NoSuchCause",
     "NoSuchJob",
     "NoSuchPool",
+    "NoSuchSchedule",
     "NotAQueue",
     "Page",
     "Piece",
@@ -90,6 +94,7 @@ __all__ = [
     "QueuectlError",
     "ReadOnly",
     "Scan",
+    "Schedule",
     "Selection",
     "State",
     "StorageBusy",

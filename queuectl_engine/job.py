@@ -86,7 +86,7 @@ class NewJob:
     """A job that is not stored yet. Make it with `Engine.new_job`, which checks every field.
 
     `argv` None means that `context.shell -c command` runs; else exactly that argv, without a shell,
-    and `command` is its quoted form for people.
+    and `command` is its quoted form for people. `schedule` is the one that adds it, if one does.
     """
 
     command: str
@@ -100,6 +100,7 @@ class NewJob:
     key: str | None = None
     allow_background: bool = False
     log_file: str | None = None
+    schedule: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class Job:
     parked: str | None
     context_id: int
     cause_id: int | None
+    schedule_id: int | None
 
     @property
     def state(self) -> JobState:

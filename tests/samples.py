@@ -56,6 +56,7 @@ def stored(**changes: Any) -> Job:
         "parked": None,
         "context_id": 1,
         "cause_id": None,
+        "schedule_id": None,
     }
     return Job(**{**fields, **changes})
 

@@ -20,7 +20,7 @@ from queuectl_engine.errors import BadInput
 from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added
 from queuectl_engine.new_job import Policy, Surroundings
 
-_AFTER_DASHES: Final = "queuectl.after_dashes"  # words after `--`; None without it
+AFTER_DASHES: Final = "queuectl.after_dashes"  # words after `--`; None without it
 
 
 class AddCommand(Command):
@@ -29,7 +29,7 @@ class AddCommand(Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Remember how many words follow the `--` that ends the options."""
         at = self._separator(ctx, args)
-        ctx.meta[_AFTER_DASHES] = None if at is None else len(args) - at - 1
+        ctx.meta[AFTER_DASHES] = None if at is None else len(args) - at - 1
         return super().parse_args(ctx, args)
 
     def _separator(self, ctx: click.Context, args: Sequence[str]) -> int | None:
@@ -132,10 +132,12 @@ def add(
     defaults of every job.
     """
     session: Session = ctx.obj
-    asked = _policy(**policy)
+    asked = policy_of(**policy)
     around = Surroundings(cwd=cwd, env=env, shell=shell)
     if file is None:
-        command = _command(words, ctx.meta[_AFTER_DASHES], jsonl)
+        if jsonl:
+            raise BadInput("--jsonl says how to read --file, which is missing")
+        command = command_of(words, ctx.meta[AFTER_DASHES])
         _add_one(session, command, asked, around, quiet, as_json)
     else:
         _refuse_with_file(words, asked)
@@ -192,7 +194,7 @@ def _add_file(
             _hints(engine, policy.get("run_at"))
 
 
-def _policy(
+def policy_of(
     *,
     max_retries: int,
     priority: int,
@@ -203,6 +205,7 @@ def _policy(
     allow_background: bool,
     log_file: str | None,
 ) -> Policy:
+    """What the options say of a job."""
     return Policy(
         max_retries=max_retries,
         priority=priority,
@@ -215,16 +218,20 @@ def _policy(
     )
 
 
-def _command(words: Sequence[str], after: int | None, jsonl: bool) -> str | tuple[str, ...]:
-    if jsonl:
-        raise BadInput("--jsonl says how to read --file, which is missing")
+def command_of(
+    words: Sequence[str], after: int | None, called: str = "queuectl add"
+) -> str | tuple[str, ...]:
+    """The line, or the program and its arguments, of which `after` words stand after a `--`.
+
+    Raises BadInput that shows how to put it after what was `called`.
+    """
     if not words:
-        raise BadInput("the command is missing; try: queuectl add 'echo hello'")
+        raise BadInput(f"the command is missing; try: {called} 'echo hello'")
     if after is None:
         if len(words) > 1:
             raise BadInput(
                 f"{len(words)} words where one line is expected; quote the line, or put -- before"
-                " the program: queuectl add -- PROGRAM ARG"
+                f" the program: {called} -- PROGRAM ARG"
             )
         return words[0]
     if after != len(words):

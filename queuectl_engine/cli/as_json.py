@@ -29,6 +29,7 @@ from queuectl_engine.job import (
     Stream,
     WorkerInfo,
 )
+from queuectl_engine.schedule import Schedule
 from queuectl_engine.settings import Database
 
 Shape = dict[str, Any]
@@ -60,6 +61,7 @@ def job(job: Job) -> Shape:
         "cancel_asked": job.cancel_asked,
         "parked": job.parked,
         "cause": job.cause_id,
+        "schedule": job.schedule_id,
     }
 
 
@@ -155,6 +157,35 @@ def queue_counts(queue: QueueInfo) -> dict[str, int]:
     return {
         outward.value: sum(queue.counts.get(state, 0) for state in STORED_AS[outward])
         for outward in JobState
+    }
+
+
+def schedule(schedule: Schedule) -> Shape:
+    """A schedule; `next_at` is null while it is paused."""
+    job = schedule.job
+    return {
+        "id": schedule.id,
+        "name": schedule.name,
+        "expression": schedule.expression,
+        "zone": schedule.zone,
+        "paused": schedule.paused,
+        "missed": schedule.missed.value,
+        "overlap": schedule.overlap,
+        "next_at": _iso(schedule.next_at),
+        "last_at": _iso(schedule.last_at),
+        "last_result": schedule.last_result,
+        "last_job": schedule.last_job,
+        "last_state": schedule.last_state.value if schedule.last_state else None,
+        "skipped": schedule.skipped,
+        "created_at": iso(schedule.created_at),
+        "command": job.command,
+        "argv": None if job.argv is None else list(job.argv),
+        "queue": job.queue,
+        "priority": job.priority,
+        "max_retries": job.max_retries,
+        "timeout": None if job.timeout is None else job.timeout.total_seconds(),
+        "cwd": job.context.cwd,
+        "user": job.context.user,
     }
 
 

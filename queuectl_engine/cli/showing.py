@@ -56,6 +56,7 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield "directory", context.cwd
     yield from [("environment", " ".join(sorted(context.env)))] if context.env else []
     yield "queue", job.queue
+    yield from [("schedule", str(job.schedule_id))] if job.schedule_id else []
     yield "priority", str(job.priority)
     yield "runs", f"{job.attempts} of {job.max_retries + 1}"
     yield from [("timeout", f"{job.timeout.total_seconds():g} s")] if job.timeout else []

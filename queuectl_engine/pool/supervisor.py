@@ -24,6 +24,7 @@ from typing import Final
 from queuectl_engine.errors import PoolRefused, StorageError
 from queuectl_engine.job import State
 from queuectl_engine.pool import processes
+from queuectl_engine.pool.firing import fire_due
 from queuectl_engine.pool.host import this_host
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
@@ -85,6 +86,7 @@ class Supervisor:
         self._rescue_at = 0.0
         self._clock_ahead = float("inf")  # of the time since boot; the first look always clamps
         self._upkeep_at = 0.0
+        self._fires_at: datetime | None = None  # the next schedule
         self._name_lock: HeldLock | None = None
         self._pool, self._log = self._register()
         forkserver.ensure_running()
@@ -123,6 +125,7 @@ class Supervisor:
         if self._stop:
             self._send(FORCED if now >= self._forced_at else GRACEFUL)
         else:
+            self._fires_at = fire_due(self._repository, datetime.now(UTC), self._log)
             self._fill_up(now)
             self._stop_if_drained()
         if now >= self._rescue_at:
@@ -146,7 +149,10 @@ class Supervisor:
     def _patience(self) -> float:
         if self._tell_ready:
             return _START_TURN
-        return _DRAIN_TURN if self._options.drain and not self._stop else _TURN
+        if self._stop:
+            return _TURN
+        turn = _DRAIN_TURN if self._options.drain else _TURN
+        return turn if self._fires_at is None else min(turn, _until(self._fires_at))
 
     def _bury_the_dead(self) -> None:
         for descriptor, _ in self._poll.poll(0):
@@ -340,6 +346,11 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             os.close(ears)
             os.close(mouth)
+
+
+def _until(moment: datetime) -> float:
+    # A little more than what is left, as poll() rounds down: else it would be asked in vain.
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) + 0.001
 
 
 def _signal(member: _Member, number: int) -> None:

@@ -32,6 +32,7 @@ from queuectl_engine.job import (
 )
 from queuectl_engine.lifecycle import Ending, Outcome
 from queuectl_engine.plan import Act, Was
+from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 Key = tuple[int, ...]  # a job's place in a view; only the repository that gave it reads it
 
@@ -395,6 +396,54 @@ class JobRepository(Protocol):
 
     def set_trouble(self, pool: int, trouble: str | None) -> None:
         """Show, or clear, a pool's worry."""
+
+    # -- schedules
+
+    def add_schedule(self, new: NewSchedule, *, now: datetime) -> tuple[int, bool]:
+        """Store it; its number, and whether it is new. The same under the same name is not.
+
+        Raises KeyTaken when the name belongs to another schedule.
+        """
+
+    def schedules(self) -> list[Schedule]:
+        """Every schedule, oldest first."""
+
+    def schedule(self, name: int | str) -> Schedule:
+        """One by number or name. Raises NoSuchSchedule."""
+
+    def due_schedules(self, *, now: datetime) -> list[Schedule]:
+        """Those with a time to meet, the longest due first; a bounded number."""
+
+    def next_firing(self) -> datetime | None:
+        """When the next schedule is due; costs the same for any number of them."""
+
+    def fire(
+        self,
+        schedule: Schedule,
+        then: datetime | None,
+        *,
+        now: datetime,
+        skip: str | None = None,
+        trouble: str | None = None,
+    ) -> Fired | None:
+        """Meet the time `schedule.next_at`: add the job and move on to `then`, as one change.
+
+        None, and nothing is changed, when that time has been met or the schedule was paused or
+        deleted meanwhile. No job is added with a reason to `skip`, or while the last one has not
+        ended and overlap is not allowed. `trouble` says why there is no next time.
+        """
+
+    def run_schedule(self, schedule: Schedule, *, now: datetime) -> int:
+        """Add its job now, besides its times; the job's id.
+
+        Raises WrongState while its last job has not ended, unless overlap is allowed.
+        """
+
+    def pause_schedule(self, schedule: int, *, then: datetime | None) -> None:
+        """Fire no more, or with `then` go on at that time."""
+
+    def delete_schedule(self, schedule: int) -> None:
+        """Forget it; its jobs stay."""
 
     # -- time, news and upkeep
 

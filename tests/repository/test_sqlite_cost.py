@@ -86,6 +86,7 @@ WORK: dict[str, Callable[[Crowd], object]] = {
     "queues": lambda crowd: crowd.repo.queues(),
     "remaining": lambda crowd: crowd.repo.remaining(crowd.drive.pool),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
+    "nothing fires": lambda crowd: crowd.repo.next_firing(),
     "nothing due": lambda crowd: crowd.repo.promote(now=crowd.drive.now),
     "add": lambda crowd: crowd.drive.add(queue="q0", key=None),
     **{f"first window of {view}": window(view) for view in View},

@@ -1,7 +1,8 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
 `adding` stores jobs · `turns` settles and claims · `acts` is what people do · `reading` what they
-see · `pools` who is registered · `upkeep` the file · `schema` the tables · `bell` wakes workers.
+see · `pools` who is registered · `schedules` what recurs · `upkeep` the file · `schema` the tables
+· `bell` wakes workers.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ from queuectl_engine.repository.sqlite import (
     place,
     pools,
     reading,
+    schedules,
     turns,
     upkeep,
 )
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.rows import ms
+from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
 class SqliteRepository:
@@ -344,6 +347,56 @@ class SqliteRepository:
 
     def set_trouble(self, pool: int, trouble: str | None) -> None:
         self._write("UPDATE pool SET trouble = ? WHERE id = ?", trouble, pool)
+
+    # -- schedules
+
+    def add_schedule(self, new: NewSchedule, *, now: datetime) -> tuple[int, bool]:
+        with self._db.writing():
+            return schedules.add_schedule(self._db, new, now)
+
+    def schedules(self) -> list[Schedule]:
+        with self._db.reading():
+            return schedules.schedules(self._db)
+
+    def schedule(self, name: int | str) -> Schedule:
+        with self._db.reading():
+            return schedules.schedule(self._db, name)
+
+    def due_schedules(self, *, now: datetime) -> list[Schedule]:
+        with self._db.reading():
+            return schedules.due(self._db, now)
+
+    def next_firing(self) -> datetime | None:
+        return schedules.next_firing(self._db)
+
+    def fire(
+        self,
+        schedule: Schedule,
+        then: datetime | None,
+        *,
+        now: datetime,
+        skip: str | None = None,
+        trouble: str | None = None,
+    ) -> Fired | None:
+        with self._db.writing():
+            fired = schedules.fire(self._db, schedule, then, now, skip, trouble)
+        if fired is not None and fired.job is not None:
+            self.ring()
+        return fired
+
+    def run_schedule(self, schedule: Schedule, *, now: datetime) -> int:
+        with self._db.writing():
+            job = schedules.run_now(self._db, schedule, now)
+        self.ring()
+        return job
+
+    def pause_schedule(self, schedule: int, *, then: datetime | None) -> None:
+        with self._db.writing():
+            schedules.pause(self._db, schedule, then)
+
+    def delete_schedule(self, schedule: int) -> None:
+        with self._db.writing():
+            schedules.delete(self._db, schedule)
 
     # -- time, news and upkeep
 

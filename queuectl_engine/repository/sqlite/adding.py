@@ -19,8 +19,8 @@ _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
 _INSERT: Final = """
     INSERT INTO job (id, queue, state, priority, run_at_ms, max_retries, timeout_ms,
                      allow_background, created_ms, updated_ms, context, nonce, key, log_file, argv,
-                     command)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     command, schedule)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _HOLDER: Final = "SELECT id, state, command, argv FROM job WHERE key = ? AND state <> 'deleted'"
@@ -93,6 +93,7 @@ def _values(
         job.log_file,
         None if job.argv is None else json.dumps(job.argv),
         job.command,
+        job.schedule,
     )
 
 

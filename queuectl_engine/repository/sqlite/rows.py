@@ -22,9 +22,10 @@ JOB: Final = """
     job.finished_ms, job.reason,
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
     job.cancel_ms, job.parked, job.context, job.log_file,
-    job.cause
+    job.cause,
+    job.schedule
 """
-JOB_WIDTH: Final = 25
+JOB_WIDTH: Final = 26
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes
@@ -74,6 +75,7 @@ def job_of(row: Row) -> Job:
         context_id=row[22],
         log_file=row[23],
         cause_id=row[24],
+        schedule_id=row[25],
     )
 
 

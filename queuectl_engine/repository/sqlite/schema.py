@@ -91,6 +91,7 @@ CREATE TABLE job (
   log_file TEXT,
   argv TEXT,
   command TEXT NOT NULL,
+  schedule INTEGER,  -- that added it; it may be deleted by now
   CHECK ((state = 'processing') = (token IS NOT NULL)),
   CHECK ((state = 'processing') = (worker IS NOT NULL)),
   CHECK (state = 'deleted'
@@ -213,6 +214,27 @@ CREATE TABLE worker (
   synced_ms INTEGER  -- touched to bring a quiet worker's last commits to disk
 ) STRICT;
 CREATE INDEX worker_pool ON worker (pool);
+
+-- Recurring jobs. `next_ms` is NULL while paused, or when no time will come any more; `template` is
+-- the job as it shall be added (JSON), without its context.
+CREATE TABLE schedule (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT UNIQUE,
+  expression TEXT NOT NULL,
+  zone TEXT NOT NULL,
+  paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+  missed TEXT NOT NULL CHECK (missed IN ('run', 'skip')),
+  overlap INTEGER NOT NULL CHECK (overlap IN (0, 1)),
+  next_ms INTEGER CHECK (paused = 0 OR next_ms IS NULL),
+  last_ms INTEGER,
+  last_result TEXT,
+  last_job INTEGER,  -- may be deleted by now
+  skipped INTEGER NOT NULL DEFAULT 0,
+  created_ms INTEGER NOT NULL,
+  template TEXT NOT NULL,
+  context INTEGER NOT NULL REFERENCES context
+) STRICT;
+CREATE INDEX schedule_due ON schedule (next_ms) WHERE paused = 0 AND next_ms IS NOT NULL;
 """
 
 STEPS: Final[tuple[str, ...]] = (_STEP_1,)
