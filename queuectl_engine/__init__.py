@@ -16,6 +16,7 @@ from queuectl_engine.errors import (
     JobFailed,
     KeyTaken,
     NoSuchCause,
+    NoSuchHook,
     NoSuchJob,
     NoSuchPool,
     NoSuchSchedule,
@@ -30,6 +31,7 @@ from queuectl_engine.errors import (
     WrongState,
 )
 from queuectl_engine.filter import Filter, parse_filter
+from queuectl_engine.hook import Hook, HookEvent
 from queuectl_engine.job import (
     Added,
     Attempt,
@@ -73,6 +75,8 @@ __all__ = [
     "Event",
     "ExitCode",
     "Filter",
+    "Hook",
+    "HookEvent",
     "Job",
     "JobFailed",
     "JobState",
@@ -81,6 +85,7 @@ __all__ = [
     "Missed",
     "NewJob",
     "NoSuchCause",
+    "NoSuchHook",
     "NoSuchJob",
     "NoSuchPool",
     "NoSuchSchedule",

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from queuectl_engine.advice import advice
 from queuectl_engine.errors import BadInput, NoSuchCause, NoSuchJob, ReadOnly
 from queuectl_engine.explain import explain
 from queuectl_engine.filter import Field, Filter, Term
+from queuectl_engine.hook import DEFAULT_TIMEOUT, Hook, HookEvent, event_of, new_hook
 from queuectl_engine.job import (
     STORED_AS,
     Added,
@@ -483,6 +484,34 @@ class Engine:
         Raises WrongState while its last job has not ended, unless overlap is allowed.
         """
         return self.get(self._repository.run_schedule(self.schedule(id_or_name), now=_now()))
+
+    # -- hooks
+
+    def set_hook(
+        self,
+        queue: str,
+        event: HookEvent | str,
+        command: str | Sequence[str],
+        *,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
+        context: Context | None = None,
+    ) -> Hook:
+        """Run a command when something happens in a queue, instead of what ran so far.
+
+        Pools run it, at least once, outside of the queue; `timeout` (seconds) ends it with all
+        that it started. Raises BadInput.
+        """
+        hook = new_hook(queue, event, command, context or self.context(), timeout)
+        self._repository.set_hook(hook)
+        return hook
+
+    def hooks(self) -> list[Hook]:
+        """What each queue runs when something happens, by queue and event."""
+        return self._repository.hooks()
+
+    def delete_hook(self, queue: str, event: HookEvent | str) -> None:
+        """Run nothing there any more. Raises NoSuchHook or BadInput."""
+        self._repository.delete_hook(queue, event_of(event))
 
     # -- pools
 

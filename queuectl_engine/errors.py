@@ -52,6 +52,12 @@ class NoSuchSchedule(QueuectlError):
     exit_code = ExitCode.NO_SUCH_JOB
 
 
+class NoSuchHook(QueuectlError):
+    """A queue has no hook for this event."""
+
+    exit_code = ExitCode.NO_SUCH_JOB
+
+
 class ReadOnly(QueuectlError):
     """The engine was opened only to look."""
 

@@ -87,6 +87,7 @@ class NewJob:
 
     `argv` None means that `context.shell -c command` runs; else exactly that argv, without a shell,
     and `command` is its quoted form for people. `schedule` is the one that adds it, if one does.
+    `on_dead` and `on_completed` are lines for that shell, run when the job has ended so.
     """
 
     command: str
@@ -101,6 +102,8 @@ class NewJob:
     allow_background: bool = False
     log_file: str | None = None
     schedule: int | None = None
+    on_dead: str | None = None
+    on_completed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,8 @@ class Job:
     context_id: int
     cause_id: int | None
     schedule_id: int | None
+    on_dead: str | None
+    on_completed: str | None
 
     @property
     def state(self) -> JobState:
@@ -184,7 +189,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a person did to a job: added, edited, requeued, cancelled, deleted."""
+    """What a person did to a job: added, edited, requeued, cancelled, deleted; or a failed hook."""
 
     job: int
     at: datetime

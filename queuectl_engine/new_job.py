@@ -43,6 +43,8 @@ _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "key": (str | None, "text"),
     "allow_background": (bool, "true or false"),
     "log_file": (str | None, "text"),
+    "on_dead": (str | None, "text"),
+    "on_completed": (str | None, "text"),
 }
 _QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
 
@@ -53,6 +55,7 @@ class Policy(TypedDict, total=False):
     `timeout` is in seconds or a timedelta, None for none. `key` is unique over all stored jobs.
     `allow_background` spares what the command leaves running when it ends. `log_file` gets all
     that it prints, whatever the limit of what is stored; a relative path starts where the job runs.
+    `on_dead` and `on_completed` are lines for the shell that a pool runs when it has ended so.
     """
 
     queue: str
@@ -63,6 +66,8 @@ class Policy(TypedDict, total=False):
     key: str | None
     allow_background: bool
     log_file: str | None
+    on_dead: str | None
+    on_completed: str | None
 
 
 class Surroundings(TypedDict, total=False):
@@ -96,6 +101,8 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
         key=policy.get("key"),
         allow_background=policy.get("allow_background", False),
         log_file=None if log_file is None else _checked_path(log_file, context.cwd),
+        on_dead=_checked_hook(policy.get("on_dead")),
+        on_completed=_checked_hook(policy.get("on_completed")),
     )
     check_queue(job.queue)
     if not -_INT64 <= job.priority <= _INT64:
@@ -125,6 +132,8 @@ def edited(job: Job, context: Context, changes: Changes) -> NewJob:
         key=job.key,
         allow_background=job.allow_background,
         log_file=job.log_file,
+        on_dead=job.on_dead,
+        on_completed=job.on_completed,
     )
     command = changes.get("command", job.argv or job.command)
     asked = {name: value for name, value in changes.items() if name != "command"}
@@ -232,6 +241,12 @@ def _checked_timeout(timeout: timedelta | float) -> timedelta:
     if not timedelta(milliseconds=1) <= checked <= _LONGEST_WAIT:
         raise BadInput("a timeout must be from 1 ms to 100 years; leave it out for none")
     return checked
+
+
+def _checked_hook(line: str | None) -> str | None:
+    if line is not None:
+        _check_command(line, None)
+    return line
 
 
 def _checked_path(path: str, cwd: str) -> str:

@@ -57,6 +57,8 @@ def stored(**changes: Any) -> Job:
         "context_id": 1,
         "cause_id": None,
         "schedule_id": None,
+        "on_dead": None,
+        "on_completed": None,
     }
     return Job(**{**fields, **changes})
 

@@ -106,6 +106,8 @@ def _read_env(
 @click.option("--shell", metavar="PATH", help="Shell that runs LINE, instead of /bin/sh.")
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
+@click.option("--on-dead", metavar="LINE", help="What a pool runs when it is dead.")
+@click.option("--on-completed", metavar="LINE", help="What a pool runs when it has completed.")
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
 @quiet_option
@@ -204,6 +206,8 @@ def policy_of(
     key: str | None,
     allow_background: bool,
     log_file: str | None,
+    on_dead: str | None,
+    on_completed: str | None,
 ) -> Policy:
     """What the options say of a job."""
     return Policy(
@@ -215,6 +219,8 @@ def policy_of(
         key=key,
         allow_background=allow_background,
         log_file=log_file,
+        on_dead=on_dead,
+        on_completed=on_completed,
     )
 
 

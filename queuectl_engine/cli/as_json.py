@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from queuectl_engine.cli.terminal import iso, on_terminal
+from queuectl_engine.hook import Hook
 from queuectl_engine.job import (
     STORED_AS,
     Attempt,
@@ -62,6 +63,8 @@ def job(job: Job) -> Shape:
         "parked": job.parked,
         "cause": job.cause_id,
         "schedule": job.schedule_id,
+        "on_dead": job.on_dead,
+        "on_completed": job.on_completed,
     }
 
 
@@ -186,6 +189,19 @@ def schedule(schedule: Schedule) -> Shape:
         "timeout": None if job.timeout is None else job.timeout.total_seconds(),
         "cwd": job.context.cwd,
         "user": job.context.user,
+    }
+
+
+def hook(hook: Hook) -> Shape:
+    """What a queue runs at an event."""
+    return {
+        "queue": hook.queue,
+        "event": hook.event.value,
+        "command": hook.command,
+        "argv": None if hook.argv is None else list(hook.argv),
+        "timeout": hook.timeout.total_seconds(),
+        "cwd": hook.context.cwd,
+        "user": hook.context.user,
     }
 
 

@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "pause": "queues:pause",
         "resume": "queues:resume",
         "schedule": "schedules:schedule_group",
+        "hook": "hooks:hook_group",
     },
     "Workers": {
         "worker": "worker:worker",

@@ -150,4 +150,6 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "shell": _optional_text,
     "allow_background": _flag,
     "log_file": _optional_text,
+    "on_dead": _optional_text,
+    "on_completed": _optional_text,
 }

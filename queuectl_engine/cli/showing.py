@@ -61,6 +61,8 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield "runs", f"{job.attempts} of {job.max_retries + 1}"
     yield from [("timeout", f"{job.timeout.total_seconds():g} s")] if job.timeout else []
     yield from [("log file", job.log_file)] if job.log_file else []
+    yield from [("on dead", job.on_dead)] if job.on_dead else []
+    yield from [("on complete", job.on_completed)] if job.on_completed else []
     yield "due", when(job.run_at)
     yield "created", when(job.created_at)
     yield from [("started", when(job.started_at))] if job.started_at else []

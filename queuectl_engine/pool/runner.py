@@ -96,9 +96,9 @@ class Run:
         try:
             for _ in Stream:
                 pipes += os.pipe2(os.O_CLOEXEC)
-            with _as_the_job(context.cwd, context.umask):
+            with as_the_job(context.cwd, context.umask):
                 self._copy = _opened(job.log_file)
-                self.pid = _spawn(argv, env, pipes[1], pipes[3])
+                self.pid = spawn(argv, env, pipes[1], pipes[3])
             self.pidfd = os.pidfd_open(self.pid)
             processes.prefer_for_oom(self.pid)
         except OSError as error:
@@ -265,7 +265,7 @@ def _joined(first: Output, then: Output) -> Output:
 
 
 @contextmanager
-def _as_the_job(cwd: str, umask: int) -> Iterator[None]:
+def as_the_job(cwd: str, umask: int) -> Iterator[None]:
     """Be where the job will be: a spawn has no argument for its directory and umask.
 
     A worker has one thread, so nobody else sees it.
@@ -279,7 +279,7 @@ def _as_the_job(cwd: str, umask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def _spawn(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
+def spawn(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
     """Start a program as leader of its own session, with default signals and no files of ours."""
     return os.posix_spawn(
         _program(argv[0], env.get("PATH", os.defpath)),

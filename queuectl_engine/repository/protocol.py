@@ -16,6 +16,7 @@ from typing import Protocol
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.filter import Filter
+from queuectl_engine.hook import DueHook, Hook, HookEvent
 from queuectl_engine.job import (
     Added,
     Attempt,
@@ -444,6 +445,29 @@ class JobRepository(Protocol):
 
     def delete_schedule(self, schedule: int) -> None:
         """Forget it; its jobs stay."""
+
+    # -- hooks. Those that are due are noted by the settlement that they tell of.
+
+    def set_hook(self, hook: Hook) -> None:
+        """Make it what its queue runs at its event, instead of what it ran so far."""
+
+    def hooks(self) -> list[Hook]:
+        """Those of all queues, by queue and event."""
+
+    def delete_hook(self, queue: str, event: HookEvent) -> None:
+        """Forget it, also where it is due and nobody runs it. Raises NoSuchHook."""
+
+    def hooks_wait(self) -> bool:
+        """Whether a due hook waits for a pool. Costs microseconds."""
+
+    def take_hooks(self, pool: int, *, room: int) -> list[DueHook]:
+        """The oldest due hooks that no registered pool runs, now this pool's."""
+
+    def end_hook(self, due: DueHook, pool: int, *, failed: str | None, now: datetime) -> None:
+        """It ran to its end, and is not due any more. A failure becomes an event of its job."""
+
+    def give_back_hooks(self, pool: int) -> None:
+        """This pool runs none of those that it has taken and not ended."""
 
     # -- time, news and upkeep
 

@@ -13,11 +13,12 @@ import apsw
 import apsw.ext
 import pytest
 
+from queuectl_engine.hook import HookEvent, new_hook
 from queuectl_engine.job import JobState, NewJob, View
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository import open_repository
 from tests.repository.driver import Driver
-from tests.samples import NOON, SECOND, new
+from tests.samples import CONTEXT, NOON, SECOND, new
 
 SIZES = (900, 9_000)
 RUNNING = 45  # never more than there are workers, so the same in both sizes
@@ -78,14 +79,27 @@ def window(view: View, *, middle: bool = False, up: bool = False) -> Callable[[C
     )
 
 
+def settle_with_hooks(crowd: Crowd) -> None:
+    """In a queue that has every hook."""
+    for event in HookEvent:
+        crowd.repo.set_hook(new_hook("q2", event, "true", CONTEXT))
+    crowd.drive.run(Exited(0), "q2")
+    for due in crowd.repo.take_hooks(crowd.drive.pool.id, room=9):
+        crowd.repo.end_hook(due, crowd.drive.pool.id, failed=None, now=NOON)
+    for event in HookEvent:
+        crowd.repo.delete_hook("q2", event)
+
+
 WORK: dict[str, Callable[[Crowd], object]] = {
     "claim": lambda crowd: crowd.drive.claim(),
     "claim of one queue": lambda crowd: crowd.drive.claim("q1"),
     "settle": lambda crowd: crowd.drive.run(Exited(0)),
+    "settle with hooks": settle_with_hooks,
     "counts": lambda crowd: crowd.repo.counts(),
     "queues": lambda crowd: crowd.repo.queues(),
     "remaining": lambda crowd: crowd.repo.remaining(crowd.drive.pool),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
+    "no hook": lambda crowd: crowd.repo.hooks_wait(),
     "nothing fires": lambda crowd: crowd.repo.next_firing(),
     "nothing due": lambda crowd: crowd.repo.promote(now=crowd.drive.now),
     "add": lambda crowd: crowd.drive.add(queue="q0", key=None),

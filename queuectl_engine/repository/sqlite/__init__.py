@@ -1,8 +1,8 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
 `adding` stores jobs · `turns` settles and claims · `acts` is what people do · `reading` what they
-see · `pools` who is registered · `schedules` what recurs · `upkeep` the file · `schema` the tables
-· `bell` wakes workers.
+see · `pools` who is registered · `schedules` what recurs · `hooks` who is told · `upkeep` the file
+· `schema` the tables · `bell` wakes workers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from queuectl_engine.filter import Filter
+from queuectl_engine.hook import DueHook, Hook, HookEvent
 from queuectl_engine.job import (
     Added,
     Attempt,
@@ -50,6 +51,7 @@ from queuectl_engine.repository.sqlite import (
     adding,
     bell,
     editing,
+    hooks,
     place,
     pools,
     reading,
@@ -397,6 +399,35 @@ class SqliteRepository:
     def delete_schedule(self, schedule: int) -> None:
         with self._db.writing():
             schedules.delete(self._db, schedule)
+
+    # -- hooks
+
+    def set_hook(self, hook: Hook) -> None:
+        with self._db.writing():
+            hooks.set_hook(self._db, hook)
+
+    def hooks(self) -> list[Hook]:
+        with self._db.reading():
+            return hooks.hooks(self._db)
+
+    def delete_hook(self, queue: str, event: HookEvent) -> None:
+        with self._db.writing():
+            hooks.delete_hook(self._db, queue, event)
+
+    def hooks_wait(self) -> bool:
+        return hooks.waiting(self._db)
+
+    def take_hooks(self, pool: int, *, room: int) -> list[DueHook]:
+        with self._db.writing():
+            return hooks.take(self._db, pool, room)
+
+    def end_hook(self, due: DueHook, pool: int, *, failed: str | None, now: datetime) -> None:
+        with self._db.writing():
+            hooks.ended(self._db, due, pool, failed, now)
+
+    def give_back_hooks(self, pool: int) -> None:
+        with self._db.writing():
+            hooks.give_back(self._db, pool)
 
     # -- time, news and upkeep
 

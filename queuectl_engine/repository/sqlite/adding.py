@@ -19,8 +19,8 @@ _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
 _INSERT: Final = """
     INSERT INTO job (id, queue, state, priority, run_at_ms, max_retries, timeout_ms,
                      allow_background, created_ms, updated_ms, context, nonce, key, log_file, argv,
-                     command, schedule)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     command, schedule, on_dead, on_completed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _HOLDER: Final = "SELECT id, state, command, argv FROM job WHERE key = ? AND state <> 'deleted'"
@@ -94,6 +94,8 @@ def _values(
         None if job.argv is None else json.dumps(job.argv),
         job.command,
         job.schedule,
+        job.on_dead,
+        job.on_completed,
     )
 
 

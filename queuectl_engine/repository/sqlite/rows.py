@@ -23,9 +23,9 @@ JOB: Final = """
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
     job.cancel_ms, job.parked, job.context, job.log_file,
     job.cause,
-    job.schedule
+    job.schedule, job.on_dead, job.on_completed
 """
-JOB_WIDTH: Final = 26
+JOB_WIDTH: Final = 28
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes
@@ -76,6 +76,8 @@ def job_of(row: Row) -> Job:
         log_file=row[23],
         cause_id=row[24],
         schedule_id=row[25],
+        on_dead=row[26],
+        on_completed=row[27],
     )
 
 

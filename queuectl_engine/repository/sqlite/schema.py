@@ -92,6 +92,8 @@ CREATE TABLE job (
   argv TEXT,
   command TEXT NOT NULL,
   schedule INTEGER,  -- that added it; it may be deleted by now
+  on_dead TEXT,
+  on_completed TEXT,
   CHECK ((state = 'processing') = (token IS NOT NULL)),
   CHECK ((state = 'processing') = (worker IS NOT NULL)),
   CHECK (state = 'deleted'
@@ -235,6 +237,35 @@ CREATE TABLE schedule (
   context INTEGER NOT NULL REFERENCES context
 ) STRICT;
 CREATE INDEX schedule_due ON schedule (next_ms) WHERE paused = 0 AND next_ms IS NOT NULL;
+
+-- What queues run when something happens to their jobs.
+CREATE TABLE hook (
+  queue INTEGER NOT NULL REFERENCES queue,
+  event TEXT NOT NULL CHECK (event IN ('on_dead', 'on_completed', 'on_drained')),
+  command TEXT NOT NULL,
+  argv TEXT,
+  timeout_ms INTEGER NOT NULL CHECK (timeout_ms > 0),
+  context INTEGER NOT NULL REFERENCES context,
+  PRIMARY KEY (queue, event)
+) STRICT, WITHOUT ROWID;
+
+-- Hooks that are to be run: each stays until a pool has run it to its end.
+CREATE TABLE hook_due (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  event TEXT NOT NULL,
+  queue INTEGER NOT NULL REFERENCES queue,
+  job INTEGER,           -- may be deleted by now
+  at_ms INTEGER NOT NULL,
+  fields TEXT NOT NULL,  -- what its environment says (JSON)
+  own INTEGER NOT NULL,  -- the job's own hook, not its queue's
+  command TEXT NOT NULL,
+  argv TEXT,
+  timeout_ms INTEGER NOT NULL,
+  context INTEGER NOT NULL REFERENCES context,
+  pool INTEGER,          -- that runs it; it may have died
+  token TEXT             -- of the last run
+) STRICT;
+CREATE INDEX hook_due_drained ON hook_due (queue) WHERE event = 'on_drained';
 """
 
 STEPS: Final[tuple[str, ...]] = (_STEP_1,)
