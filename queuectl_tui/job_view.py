@@ -116,13 +116,17 @@ def _facts(job: Job, picture: JobPicture, width: int, now: datetime) -> list[Lin
     queue = [safe_text(job.queue), f"priority {job.priority}"]
     if job.key:
         queue.append(f"key {safe_text(job.key)}")
-    queue.append(f"added {words.clock(job.created_at, now)}")
+    by = f" by schedule {job.schedule_id}" if job.schedule_id else ""
+    queue.append(f"added {words.clock(job.created_at, now)}{by}")
     policy = [f"{words.number(job.max_retries)} retr{'y' if job.max_retries == 1 else 'ies'}"]
     policy.append(f"timeout {words.duration(job.timeout)}" if job.timeout else "no timeout")
     if context is not None:
         policy.append(f"in {safe_text(words.tilde(context.cwd))}")
         policy.append("no shell" if job.argv is not None else safe_text(context.shell))
     rows = [("queue", queue), ("policy", policy)]
+    if job.on_dead or job.on_completed:
+        told = {"on_dead": job.on_dead, "on_completed": job.on_completed}
+        rows.append(("hooks", [f"{on} {safe_text(line)}" for on, line in told.items() if line]))
     if picture.advice:
         rows.insert(0, ("try", [safe_text(picture.advice)]))
     if picture.explained:

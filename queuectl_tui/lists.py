@@ -6,10 +6,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from queuectl_engine import Cause, Counts, JobState, PoolInfo, QueueInfo, WorkerInfo, safe_text
+from queuectl_engine import (
+    Cause,
+    Counts,
+    JobState,
+    PoolInfo,
+    QueueInfo,
+    Schedule,
+    WorkerInfo,
+    safe_text,
+)
 from queuectl_tui import columns, ink, words
 from queuectl_tui.cursor import pool_rows
 from queuectl_tui.ink import Ink, Line, Span
+from queuectl_tui.schedule_lines import schedule_lines
 
 _POOL: Final = (("POOL", 14), ("HOST", 16), ("STATE", 10), ("WORKERS", 9), ("SINCE", 7))
 _QUEUE: Final = (
@@ -41,17 +51,29 @@ def pool_lines(
     return _list([title, _heading(_POOL, "QUEUES", width)], rows, cursor, height)
 
 
-def queue_lines(queues: Sequence[QueueInfo], cursor: int, width: int, height: int) -> list[Line]:
-    """Every queue with its counts."""
+def queue_lines(
+    queues: Sequence[QueueInfo],
+    schedules: Sequence[Schedule],
+    cursor: int,
+    width: int,
+    height: int,
+    now: datetime,
+) -> list[Line]:
+    """Every queue with its counts, and below them every schedule; `cursor` is a row of both."""
     paused = sum(queue.paused for queue in queues)
     title = _title("6 Queues", len(queues), f"{paused} paused" if paused else "", width)
-    if not queues:
+    if not queues and not schedules:
         return _padded([title, ink.BLANK, _hint("no queue yet")], height)
     rows: list[Line] = []
     for queue in queues:
         at_cursor = len(rows) == cursor
         drawn = _queue(queue, columns.CURSOR if at_cursor else " ")
         rows.append(columns.as_cursor(drawn, width) if at_cursor else ink.cut_line(drawn, width))
+    if schedules:
+        at = cursor - len(queues)
+        below = schedule_lines(schedules, at if at >= 0 else None, width, now)
+        rows += below
+        cursor += len(below) - len(schedules) if at >= 0 else 0
     return _list([title, _heading(_QUEUE, "STATE", width)], rows, cursor, height)
 
 

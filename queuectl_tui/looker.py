@@ -78,6 +78,7 @@ class Looker:
             causes=tuple(source.causes()) if wanted.causes else picture.causes,
             detail=detail,
             queues=tuple(source.queues()),
+            schedules=tuple(source.schedules()) if wanted.schedules else picture.schedules,
         )
 
     def _look_at_pools(self, source: Source, picture: Snapshot) -> Snapshot:

@@ -24,6 +24,7 @@ from queuectl_engine import (
     Key,
     PoolInfo,
     QueueInfo,
+    Schedule,
     Stream,
     View,
 )
@@ -167,6 +168,7 @@ class Wanted:
     detail: int | None = None
     attempt: int | None = None
     causes: bool = False
+    schedules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ class Snapshot:
     detail: JobPicture | None = None
     pools: tuple[PoolInfo, ...] = ()
     queues: tuple[QueueInfo, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
     rate: float | None = None
     trouble: Trouble | None = None
 

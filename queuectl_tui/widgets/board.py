@@ -82,7 +82,8 @@ def board_lines(
         case Place.POOLS:
             return pool_lines(desk.shown.pools, desk.pools.line, width, height, now)
         case Place.QUEUES:
-            return queue_lines(desk.shown.queues, desk.queues.line, width, height)
+            lanes = (desk.shown.queues, desk.shown.schedules)
+            return queue_lines(*lanes, desk.queues.line, width, height, now)
         case Place.CAUSES:
             dead = desk.shown.counts.of(JobState.DEAD)
             line = desk.causes.line
