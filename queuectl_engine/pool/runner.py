@@ -38,7 +38,7 @@ _READ: Final = 65_536
 _LARGE_READ: Final = 1024 * 1024  # what an ordinary user may make of a pipe (pipe(7))
 _LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the leader has ended
 _ALL_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
-_NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 # What a shell answers (POSIX XCU 2.8.2): found but not executable, and not found.
 _CANNOT_EXECUTE: Final = 126
 _NOT_FOUND: Final = 127
@@ -323,7 +323,7 @@ def _enlarge(pipe: int) -> int:
 
 def _not_run(error: OSError, program: str, claim: Claim) -> NotRun:
     why = error.strerror
-    if error.errno in _NOT_ITS_FAULT:
+    if error.errno in NOT_ITS_FAULT:
         return NotRun(NotStarted(os.strerror(error.errno)), f"not started: {why}")
     if error.filename == claim.context.cwd:
         return NotRun(Exited(_CANNOT_EXECUTE), f"cannot enter {claim.context.cwd}: {why}")

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import signal
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from queuectl_engine import Engine, Job, PoolInfo
-from queuectl_engine.pool.hooks import AT_ONCE
+from queuectl_engine.hook import new_hook
+from queuectl_engine.lifecycle import Exited
+from queuectl_engine.pool.hooks import AT_ONCE, Hooks
+from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.protocol import JobRepository
 from tests.pool.conftest import StartPool, ended
+from tests.repository.driver import Driver
+from tests.samples import CONTEXT
 from tests.waiting import until
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[JobRepository]:
+    with closing(open_repository(str(tmp_path / "other.db"), create=True)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def drive(repo: JobRepository) -> Driver:
+    return Driver(repo)
 
 
 def lines(path: Path) -> list[str]:
@@ -180,6 +203,40 @@ def test_only_a_few_run_at_once(engine: Engine, start_pool: StartPool, tmp_path:
         height += 1 if mark == "+" else -1
         highest = max(highest, height)
     assert 1 <= highest <= AT_ONCE
+
+
+def test_a_full_machine_is_not_the_fault_of_a_hook(
+    repo: JobRepository, drive: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor's hooks without a supervisor: a process is refused, and made a moment later."""
+    told = tmp_path / "told"
+    monkeypatch.chdir("/")
+    repo.set_hook(new_hook("default", "on_completed", ["touch", str(told)], CONTEXT))
+    drive.add()
+    drive.run(Exited(0))
+    log: list[tuple[str, dict[str, object]]] = []
+    hooks = Hooks(
+        repo, drive.pool, "db", select.poll(), lambda event, **fields: log.append((event, fields))
+    )
+
+    with monkeypatch.context() as full:
+        full.setattr("queuectl_engine.pool.hooks.spawn", refuse)
+        hooks.turn(take=True)
+    assert (log[0][0], hooks.idle, told.exists()) == ("waiting", False, False)
+    until(lambda: idle_after_a_turn(hooks))
+
+    assert told.exists()
+    assert [event for event, _ in log] == ["waiting", "hook"]
+    assert not repo.hooks_wait()
+
+
+def idle_after_a_turn(hooks: Hooks) -> bool:
+    hooks.turn(take=False)
+    return hooks.idle
+
+
+def refuse(*_: object) -> int:
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def test_a_hook_that_floods_holds_up_nobody_but_itself(
