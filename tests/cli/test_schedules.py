@@ -115,6 +115,14 @@ def test_an_unknown_command_names_those_there_are(queuectl: Program) -> None:
     assert "run-now" in queuectl("schedule", "start", code=2).err
 
 
+def test_help_at_a_terminal_shows_its_commands_together(queuectl: Program) -> None:
+    shown = queuectl.at_terminal("schedule", "--help").out
+
+    assert shown.count("Commands") == 1
+    assert "run-now" in shown
+    assert "Queues" not in shown
+
+
 def test_a_terminal_gets_harmless_text(queuectl: Program) -> None:
     queuectl("schedule", "add", "@daily", "echo \x1b[31mred", "--tz", "UTC")
 
