@@ -27,6 +27,7 @@ class Field(StrEnum):
     KEY = "key"  # part of the key
     OLDER = "age>"  # last moved before `moment`
     YOUNGER = "age<"
+    SCHEDULE = "schedule"  # the number or the name of the one that added it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _term(word: str, now: datetime) -> Term | None:
     name, sign, value = (match[2] or "").lower(), match[3], match[4].replace('"', "")
     if name == "age" and sign in "<>":
         return _age(word, sign, value, negated, now)
-    if name in {"queue", "state", "exit", "key"} and sign == ":":
+    if name in {"queue", "state", "exit", "key", "schedule"} and sign == ":":
         return _named(Field(name), value, negated)
     whole = (match[2] or "") + (sign or "") + value
     return Term(Field.WORD, whole, negated) if whole else None

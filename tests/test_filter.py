@@ -21,6 +21,7 @@ from tests.samples import HOUR, NOON
         ("state:dead,failed", [Term(Field.STATE, "dead,failed")]),
         ("exit:22 exit:killed", [Term(Field.EXIT, "22"), Term(Field.EXIT, "killed")]),
         ("key:nightly", [Term(Field.KEY, "nightly")]),
+        ("schedule:3", [Term(Field.SCHEDULE, "3")]),
         ('queue:"x"', [Term(Field.QUEUE, "x")]),
         ("https://x", [Term(Field.WORD, "https://x")]),
         ("age>1h", [Term(Field.OLDER, "1h", False, NOON - HOUR)]),

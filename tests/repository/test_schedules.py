@@ -10,6 +10,7 @@ from typing import Unpack
 import pytest
 
 from queuectl_engine.errors import KeyTaken, NoSuchSchedule, WrongState
+from queuectl_engine.filter import parse_filter
 from queuectl_engine.job import Job, State, View
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.pool.firing import fire_due
@@ -251,6 +252,23 @@ def test_a_name_is_stored_once(clock: Clock) -> None:
 def test_an_unknown_one_is_told(clock: Clock, name: int | str) -> None:
     with pytest.raises(NoSuchSchedule):
         clock.repo.schedule(name)
+
+
+@pytest.mark.parametrize("text", ["schedule:1", "schedule:nightly", "!schedule:other schedule:1"])
+def test_its_jobs_can_be_searched_for(clock: Clock, text: str) -> None:
+    clock.add(name="nightly", overlap=True)
+    clock.drive.add()
+    clock.add(name="other")
+    clock.at(HOUR)
+    (first, _) = (job for job in clock.at(HOUR) if job.schedule_id)
+    wanted = parse_filter(text, now=NOON)
+
+    found = clock.repo.scan(View.PENDING, wanted, limit=9, budget=99).found
+
+    assert [job for _, job in found] == [first.id]
+    clock.repo.delete_schedule(1)
+    again = clock.repo.scan(View.PENDING, parse_filter("schedule:1", now=NOON), limit=9, budget=99)
+    assert again.found == found
 
 
 def test_a_zone_that_is_gone_ends_a_schedule_and_says_so(

@@ -39,6 +39,9 @@ def _test(term: Term, name: str) -> tuple[str, Any]:
             return f"(instr({name}, ' ' || state || ' ') > 0)", f" {states} "
         case Field.EXIT:
             return f"(reason LIKE {name})", _ENDINGS.get(term.value, f"exit {term.value}")
+        case Field.SCHEDULE:
+            named = f"SELECT s.id FROM schedule AS s WHERE s.name = {name}"
+            return f"(CAST(job.schedule AS TEXT) = {name} OR job.schedule = ({named}))", term.value
         case Field.OLDER | Field.YOUNGER:
             assert term.moment is not None
             sign = "<" if term.field is Field.OLDER else ">"
