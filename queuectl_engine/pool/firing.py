@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from queuectl_engine.errors import BadInput
+from queuectl_engine.errors import BadInput, QueuectlError, StorageError
 from queuectl_engine.pool import failpoints
 from queuectl_engine.repository.protocol import JobRepository
 from queuectl_engine.schedule import Schedule, why_skipped
@@ -33,9 +33,14 @@ def _fire(repository: JobRepository, schedule: Schedule, now: datetime, log: Tel
     # clock that was set back must not meet a time again.
     then, trouble = _after(schedule, max(now, schedule.next_at))
     failpoints.reach(failpoints.FIRING)
-    fired = repository.fire(
-        schedule, then, now=now, skip=why_skipped(schedule, now), trouble=trouble
-    )
+    skip = why_skipped(schedule, now)
+    try:
+        fired = repository.fire(schedule, then, now=now, skip=skip, trouble=trouble)
+    except StorageError:
+        raise  # it comes round again
+    except QueuectlError as error:  # its job cannot be added as things are now
+        skip = f"skipped: {error}"
+        fired = repository.fire(schedule, then, now=now, skip=skip, trouble=trouble)
     failpoints.reach(failpoints.FIRED)
     if fired is not None:
         due = schedule.next_at.isoformat(timespec="seconds")

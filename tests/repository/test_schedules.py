@@ -254,6 +254,19 @@ def test_an_unknown_one_is_told(clock: Clock, name: int | str) -> None:
         clock.repo.schedule(name)
 
 
+def test_a_job_that_cannot_be_added_is_skipped_and_the_reason_told(clock: Clock) -> None:
+    clock.drive.add("make other", key="k")
+    made = new_schedule(QUIET, new("true"), now=NOON, zone="UTC")
+    clock.repo.add_schedule(replace(made, job=new("true", key="k")), now=NOON)
+
+    assert len(clock.at(HOUR)) == 1
+
+    (skipped,) = clock.repo.schedules()
+    assert skipped.last_result is not None
+    assert skipped.last_result.startswith("skipped: key k belongs to job 1")
+    assert (skipped.next_at, skipped.skipped) == (NOON + 2 * HOUR, 1)
+
+
 @pytest.mark.parametrize("text", ["schedule:1", "schedule:nightly", "!schedule:other schedule:1"])
 def test_its_jobs_can_be_searched_for(clock: Clock, text: str) -> None:
     clock.add(name="nightly", overlap=True)
