@@ -14,7 +14,7 @@ from queuectl_engine.cli.command import CONTEXT, Command, Group
 from queuectl_engine.cli.options import db_option, json_option, quiet_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
-from queuectl_engine.cli.terminal import note, person_listens, say, when
+from queuectl_engine.cli.terminal import note, on_terminal, person_listens, say, when
 from queuectl_engine.errors import BadInput
 from queuectl_engine.new_job import Surroundings
 from queuectl_engine.schedule import Missed, Schedule
@@ -120,7 +120,8 @@ add_schedule.params[1:1] = [each for each in add.params if each.name not in _OF_
 def list_schedules(session: Session, as_json: bool = False) -> None:
     """List the schedules: when they add a job next, and what came of the last time.
 
-    A time of day is today's. In a pipe, columns are separated by tabs and there is no header.
+    A time of day is today's, and a local one; the local zone is not shown. In a pipe, columns are
+    separated by tabs, there is no header, and nothing is left out.
     """
     with session.open() as engine:
         found = engine.schedules()
@@ -224,13 +225,18 @@ def _report(schedule: Schedule, done: str, as_json: bool) -> None:
 
 
 def _row(schedule: Schedule) -> tuple[str, ...]:
-    return (
-        str(schedule.id),
-        schedule.name or "",
-        schedule.expression,
-        schedule.zone,
-        "paused" if schedule.paused else when(schedule.next_at) or "never",
-        when(schedule.last_at),
-        last_of(schedule),
-        schedule.job.command,
-    )
+    upcoming = "paused" if schedule.paused else when(schedule.next_at) or "never"
+    first = (str(schedule.id), schedule.name or "", schedule.expression)
+    if on_terminal():  # where room is scarce, what goes without saying is left out
+        zone = "" if schedule.zone == _here() else schedule.zone
+        last = last_of(schedule).removesuffix(" by hand").replace("job ", "").replace(" is ", " ")
+        return (*first, zone, upcoming, "", last, schedule.job.command)
+    last = last_of(schedule)
+    return (*first, schedule.zone, upcoming, when(schedule.last_at), last, schedule.job.command)
+
+
+def _here() -> str:
+    try:
+        return cron.local_zone()
+    except BadInput:  # it has no name
+        return ""

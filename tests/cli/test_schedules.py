@@ -123,6 +123,17 @@ def test_help_at_a_terminal_shows_its_commands_together(queuectl: Program) -> No
     assert "Queues" not in shown
 
 
+def test_a_terminal_of_80_columns_has_room_for_the_command(queuectl: Program) -> None:
+    queuectl("schedule", "add", "*/5 8-18 * * mon-fri", "make report", "--name", "report")
+    queuectl("schedule", "run-now", "report")
+
+    row = queuectl.at_terminal("schedule", env={"TZ": "UTC"}).out.splitlines()[-1]
+
+    assert "report" in row
+    assert "1 pending" in row
+    assert "make report" in row
+
+
 def test_a_terminal_gets_harmless_text(queuectl: Program) -> None:
     queuectl("schedule", "add", "@daily", "echo \x1b[31mred", "--tz", "UTC")
 
