@@ -37,6 +37,14 @@ def _sections() -> Iterator[str]:
                 command, info_name=name, parent=ctx, **command.context_settings
             )
             yield _section(f"queuectl {name}", click.Command.get_help(command, own))
+            if isinstance(command, click.Group):
+                yield from _group(f"queuectl {name}", command, own)
+
+
+def _group(title: str, group: click.Group, ctx: click.Context) -> Iterator[str]:
+    for name, command in group.commands.items():
+        own = command.context_class(command, info_name=name, parent=ctx, **command.context_settings)
+        yield _section(f"{title} {name}", click.Command.get_help(command, own))
 
 
 def _section(title: str, help_text: str) -> str:

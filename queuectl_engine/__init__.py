@@ -16,8 +16,10 @@ from queuectl_engine.errors import (
     JobFailed,
     KeyTaken,
     NoSuchCause,
+    NoSuchHook,
     NoSuchJob,
     NoSuchPool,
+    NoSuchSchedule,
     NotAQueue,
     PoolRefused,
     QueuectlError,
@@ -31,6 +33,7 @@ from queuectl_engine.errors import (
 from queuectl_engine.estimate import Estimate, about
 from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.filter import Filter, parse_filter
+from queuectl_engine.hook import Hook, HookEvent
 from queuectl_engine.job import (
     Added,
     Attempt,
@@ -54,6 +57,7 @@ from queuectl_engine.job import (
 from queuectl_engine.plan import Act, Done, Plan, Selection, Undo
 from queuectl_engine.repository.protocol import Key, Page
 from queuectl_engine.safe_text import safe_output, safe_text
+from queuectl_engine.schedule import Missed, Schedule
 from queuectl_engine.settings import Database, choose_database
 from queuectl_engine.times import parse_duration, parse_moment
 
@@ -75,16 +79,21 @@ __all__ = [
     "Event",
     "ExitCode",
     "Filter",
+    "Hook",
+    "HookEvent",
     "Job",
     "JobFailed",
     "JobState",
     "Key",
     "KeyTaken",
     "LabelInfo",
+    "Missed",
     "NewJob",
     "NoSuchCause",
+    "NoSuchHook",
     "NoSuchJob",
     "NoSuchPool",
+    "NoSuchSchedule",
     "NotAQueue",
     "Page",
     "Piece",
@@ -95,6 +104,7 @@ __all__ = [
     "QueuectlError",
     "ReadOnly",
     "Scan",
+    "Schedule",
     "Selection",
     "State",
     "StorageBusy",

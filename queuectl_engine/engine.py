@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from queuectl_engine.errors import BadInput, NoSuchCause, NoSuchJob, ReadOnly
 from queuectl_engine.estimate import SAMPLE, Estimate, estimate
 from queuectl_engine.explain import explain
 from queuectl_engine.filter import Field, Filter, Term
+from queuectl_engine.hook import DEFAULT_TIMEOUT, Hook, HookEvent, event_of, new_hook
 from queuectl_engine.job import (
     STORED_AS,
     Added,
@@ -52,6 +53,7 @@ from queuectl_engine.plan import Act, Done, Plan, Selection, Undo, Was, command_
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import JobRepository, Key, Matches, Page
 from queuectl_engine.safe_text import safe_text
+from queuectl_engine.schedule import Recurrence, Schedule, new_schedule
 from queuectl_engine.settings import Database, Settings, choose_database, load_settings
 
 CHUNK: Final = 1_000  # jobs in one transaction of a bulk act
@@ -451,6 +453,85 @@ class Engine:
         moved = "run_at" in changes
         self._repository.edit(job.id, to, user=user_name(), now=_now(), moved=moved)
         return self.get(job.id)
+
+    # -- schedules
+
+    def add_schedule(
+        self, expression: str, job: NewJob, **how: Unpack[Recurrence]
+    ) -> tuple[Schedule, bool]:
+        """Add this job at each time of a cron expression; the schedule, and whether it is new.
+
+        `zone` is the name of a time zone, the local one by default. The same schedule under the
+        same `name` is stored once. `missed` is what becomes of times at which no pool ran: `run`
+        once for all of them, or `skip`. Without `overlap` a time is passed over while the last job
+        has not ended. Raises BadInput, or KeyTaken for the name of another schedule.
+        """
+        new = new_schedule(expression, job, now=_now(), **how)
+        number, created = self._repository.add_schedule(new, now=_now())
+        return self.schedule(number), created
+
+    def schedules(self) -> list[Schedule]:
+        """Every schedule, oldest first, with its next time and what came of the last."""
+        return self._repository.schedules()
+
+    def schedule(self, id_or_name: int | str) -> Schedule:
+        """One schedule. Raises NoSuchSchedule."""
+        return self._repository.schedule(id_or_name)
+
+    def pause_schedule(self, id_or_name: int | str) -> Schedule:
+        """Let it meet no more times. Those that pass meanwhile are not missed."""
+        number = self.schedule(id_or_name).id
+        self._repository.pause_schedule(number, then=None)
+        return self.schedule(number)
+
+    def resume_schedule(self, id_or_name: int | str) -> Schedule:
+        """Go on with its first time from now on. Raises BadInput when there is none."""
+        found = self.schedule(id_or_name)
+        if (then := found.after(_now())) is None:
+            raise BadInput(f"schedule {safe_text(found.title)} has no time within 50 years")
+        self._repository.pause_schedule(found.id, then=then)
+        return self.schedule(found.id)
+
+    def delete_schedule(self, id_or_name: int | str) -> Schedule:
+        """Forget a schedule, which is returned as it was; the jobs that it added stay."""
+        found = self.schedule(id_or_name)
+        self._repository.delete_schedule(found.id)
+        return found
+
+    def run_schedule(self, id_or_name: int | str) -> Job:
+        """Add its job now, besides its times, also while it is paused.
+
+        Raises WrongState while its last job has not ended, unless overlap is allowed.
+        """
+        return self.get(self._repository.run_schedule(self.schedule(id_or_name), now=_now()))
+
+    # -- hooks
+
+    def set_hook(
+        self,
+        queue: str,
+        event: HookEvent | str,
+        command: str | Sequence[str],
+        *,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
+        context: Context | None = None,
+    ) -> Hook:
+        """Run a command when something happens in a queue, instead of what ran so far.
+
+        Pools run it, at least once, outside of the queue; `timeout` (seconds) ends it with all
+        that it started. Raises BadInput.
+        """
+        hook = new_hook(queue, event, command, context or self.context(), timeout)
+        self._repository.set_hook(hook)
+        return hook
+
+    def hooks(self) -> list[Hook]:
+        """What each queue runs when something happens, by queue and event."""
+        return self._repository.hooks()
+
+    def delete_hook(self, queue: str, event: HookEvent | str) -> None:
+        """Run nothing there any more. Raises NoSuchHook or BadInput."""
+        self._repository.delete_hook(queue, event_of(event))
 
     # -- pools
 

@@ -46,6 +46,18 @@ class NoSuchCause(QueuectlError):
     exit_code = ExitCode.NO_SUCH_JOB
 
 
+class NoSuchSchedule(QueuectlError):
+    """A number or name that no schedule has."""
+
+    exit_code = ExitCode.NO_SUCH_JOB
+
+
+class NoSuchHook(QueuectlError):
+    """A queue has no hook for this event."""
+
+    exit_code = ExitCode.NO_SUCH_JOB
+
+
 class ReadOnly(QueuectlError):
     """The engine was opened only to look."""
 

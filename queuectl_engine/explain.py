@@ -10,11 +10,16 @@ from queuectl_engine.safe_text import safe_text
 
 
 def explain(job: Job, pools: Sequence[PoolInfo], *, paused: bool, now: datetime) -> str:
-    """Why the job is not running, or what it does.
+    """Why the job is not running, or what it does, and which schedule added it.
 
     `pools` are all that are known; `paused` is its queue. The first reason in the order in which
     they would have to be removed.
     """
+    added = f"; schedule {job.schedule_id} added it" if job.schedule_id else ""
+    return _reason(job, pools, paused=paused, now=now) + added
+
+
+def _reason(job: Job, pools: Sequence[PoolInfo], *, paused: bool, now: datetime) -> str:
     match job.stored:
         case State.PROCESSING:
             return _running(job)

@@ -29,6 +29,7 @@ class Field(StrEnum):
     OLDER = "age>"  # last moved before `moment`
     YOUNGER = "age<"
     LABEL = "label"  # has exactly this one
+    SCHEDULE = "schedule"  # the number or the name of the one that added it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Filter:
 _TERM: Final = re.compile(r'!?(?:[A-Za-z]+[:<>])?(?:"[^"]*"|\S)+')
 _PARTS: Final = re.compile(r"(!?)(?:([A-Za-z]+)([:<>]))?(.*)", re.DOTALL)
 _ENDINGS: Final = ("killed", "timeout", "lost")
-_NAMED: Final = {"queue", "state", "exit", "key", "cause", "label"}
+_NAMED: Final = {"queue", "state", "exit", "key", "cause", "label", "schedule"}
 _LARGEST_ID: Final = 2**63 - 1
 
 

@@ -86,7 +86,8 @@ class NewJob:
     """A job that is not stored yet. Make it with `Engine.new_job`, which checks every field.
 
     `argv` None means that `context.shell -c command` runs; else exactly that argv, without a shell,
-    and `command` is its quoted form for people.
+    and `command` is its quoted form for people. `schedule` is the one that adds it, if one does.
+    `on_dead` and `on_completed` are lines for that shell, run when the job has ended so.
     """
 
     command: str
@@ -103,6 +104,9 @@ class NewJob:
     labels: tuple[str, ...] = ()
     retry_on: tuple[int, ...] = ()
     no_retry_on: tuple[int, ...] = ()
+    schedule: int | None = None
+    on_dead: str | None = None
+    on_completed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,9 @@ class Job:
     labels: tuple[str, ...] = ()
     retry_on: tuple[int, ...] = ()
     no_retry_on: tuple[int, ...] = ()
+    schedule_id: int | None = None
+    on_dead: str | None = None
+    on_completed: str | None = None
 
     @property
     def state(self) -> JobState:
@@ -203,7 +210,7 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a person did to a job: added, edited, requeued, cancelled, deleted."""
+    """What a person did to a job: added, edited, requeued, cancelled, deleted; or a failed hook."""
 
     job: int
     at: datetime

@@ -49,6 +49,8 @@ _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "labels": (tuple | list, "a list of texts"),
     "retry_on": (str | tuple | list, _CODES),
     "no_retry_on": (str | tuple | list, _CODES),
+    "on_dead": (str | None, "text"),
+    "on_completed": (str | None, "text"),
 }
 _QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
 
@@ -61,6 +63,7 @@ class Policy(TypedDict, total=False):
     that it prints, whatever the limit of what is stored; a relative path starts where the job runs.
     `labels` are names to find it by, among others. With `retry_on` only these exit codes are
     retried, those of `no_retry_on` never: numbers, or text such as "64-78,124"; empty for no rule.
+    `on_dead` and `on_completed` are lines for the shell that a pool runs when it has ended so.
     """
 
     queue: str
@@ -74,6 +77,8 @@ class Policy(TypedDict, total=False):
     labels: Sequence[str]
     retry_on: str | Sequence[int]
     no_retry_on: str | Sequence[int]
+    on_dead: str | None
+    on_completed: str | None
 
 
 class Surroundings(TypedDict, total=False):
@@ -110,6 +115,8 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
         labels=checked_labels(policy.get("labels", ())),
         retry_on=_checked_codes(policy.get("retry_on", ())),
         no_retry_on=_checked_codes(policy.get("no_retry_on", ())),
+        on_dead=_checked_hook(policy.get("on_dead")),
+        on_completed=_checked_hook(policy.get("on_completed")),
     )
     _check_rules(job.retry_on, job.no_retry_on)
     check_queue(job.queue)
@@ -143,6 +150,8 @@ def edited(job: Job, context: Context, changes: Changes) -> NewJob:
         labels=job.labels,
         retry_on=job.retry_on,
         no_retry_on=job.no_retry_on,
+        on_dead=job.on_dead,
+        on_completed=job.on_completed,
     )
     command = changes.get("command", job.argv or job.command)
     asked = {name: value for name, value in changes.items() if name != "command"}
@@ -284,6 +293,12 @@ def _check_rules(only: tuple[int, ...], never: tuple[int, ...]) -> None:
     if both := tuple(code for code in only if code in never):
         codes = exit_codes_text(both)
         raise BadInput(f"exit code {codes} is in --retry-on and in --no-retry-on; give it to one")
+
+
+def _checked_hook(line: str | None) -> str | None:
+    if line is not None:
+        _check_command(line, None)
+    return line
 
 
 def _checked_path(path: str, cwd: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from queuectl_engine import Cause, Job, PoolInfo, QueueInfo
+from queuectl_engine import Cause, Job, PoolInfo, QueueInfo, Schedule
 from queuectl_tui import target
-from queuectl_tui.cursor import pool_rows
+from queuectl_tui.cursor import LaneRow, lane_rows, pool_rows
 from queuectl_tui.desk import Desk, Place
 from queuectl_tui.target import Target
 
@@ -17,8 +17,12 @@ def pool_under_cursor(desk: Desk) -> PoolInfo | None:
 
 def queue_under_cursor(desk: Desk) -> QueueInfo | None:
     """The queue that the cursor of the queues list stands on."""
-    queues = desk.shown.queues if desk.place is Place.QUEUES else ()
-    return queues[desk.queues.line] if desk.queues.line < len(queues) else None
+    return _lane(desk).queue
+
+
+def schedule_under_cursor(desk: Desk) -> Schedule | None:
+    """The schedule that the cursor of the queues list stands on, while that has the keys."""
+    return None if desk.detail_has_keys else _lane(desk).schedule
 
 
 def cause_under_cursor(desk: Desk) -> Cause | None:
@@ -67,6 +71,13 @@ def queue_at_hand(desk: Desk) -> QueueInfo | None:
         return queue
     at_hand = job_at_hand(desk)
     return next((q for q in desk.shown.queues if at_hand and q.name == at_hand.queue), None)
+
+
+def _lane(desk: Desk) -> LaneRow:
+    rows = []
+    if desk.place is Place.QUEUES:
+        rows = lane_rows(desk.shown.queues, desk.shown.schedules)
+    return rows[desk.queues.line] if desk.queues.line < len(rows) else LaneRow()
 
 
 def _size(desk: Desk) -> int | None:

@@ -1,11 +1,11 @@
-"""The cursor of a short list, and the rows that the pools list has."""
+"""The cursor of a short list, and the rows that the lists of pools and of queues have."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from queuectl_engine import PoolInfo, WorkerInfo
+from queuectl_engine import PoolInfo, QueueInfo, Schedule, WorkerInfo
 
 
 @dataclass(slots=True)
@@ -49,3 +49,24 @@ def pool_rows(pools: Sequence[PoolInfo]) -> list[PoolRow]:
         rows.append(PoolRow(pool))
         rows += [PoolRow(pool, worker) for worker in pool.workers]
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A row of the queues list: a queue or, below them, a schedule."""
+
+    queue: QueueInfo | None = None
+    schedule: Schedule | None = None
+
+    @property
+    def name(self) -> str:
+        """What the cursor remembers it by; no queue's name has a blank."""
+        if self.schedule is not None:
+            return f"schedule {self.schedule.id}"
+        return self.queue.name if self.queue else ""
+
+
+def lane_rows(queues: Sequence[QueueInfo], schedules: Sequence[Schedule]) -> list[LaneRow]:
+    """All queues, then all schedules."""
+    rows = [LaneRow(queue=queue) for queue in queues]
+    return rows + [LaneRow(schedule=schedule) for schedule in schedules]

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from queuectl_engine import Cause, Filter
-from queuectl_tui.cursor import Cursor, pool_rows
+from queuectl_tui.cursor import Cursor, lane_rows, pool_rows
 from queuectl_tui.picture import Snapshot, Speech, Table, Tally, Wanted
 from queuectl_tui.table import JobTable
 from queuectl_tui.target import Target
@@ -83,6 +83,7 @@ class Desk:
             detail=detail,
             attempt=self.attempt if detail == self.chosen else None,
             causes=self._causes_wanted(),
+            schedules=self.place is Place.QUEUES,
         )
 
     def _causes_wanted(self) -> Filter | None:
@@ -103,7 +104,8 @@ class Desk:
         for table, window in snapshot.windows.items():
             self.tables[table].adopt(window)
         self.pools.settle([row.name for row in pool_rows(snapshot.pools)])
-        self.queues.settle([queue.name for queue in snapshot.queues])
+        lanes = lane_rows(snapshot.queues, snapshot.schedules)
+        self.queues.settle([row.name for row in lanes])
         self.causes.settle([str(cause.id) for cause in snapshot.causes])
         self._choose()
 
@@ -278,7 +280,8 @@ class Desk:
             case Place.CAUSES:
                 return self.causes, [str(cause.id) for cause in self.shown.causes]
             case _:
-                return self.queues, [queue.name for queue in self.shown.queues]
+                lanes = lane_rows(self.shown.queues, self.shown.schedules)
+                return self.queues, [row.name for row in lanes]
 
     def _move_in_list(self, by: int) -> None:
         cursor, names = self._list()
@@ -303,6 +306,10 @@ class Desk:
                 causes = self.shown.causes
                 at = self.causes.line
                 return causes[at].example if at < len(causes) else None
+            case Place.QUEUES:
+                lanes = lane_rows(self.shown.queues, self.shown.schedules)
+                here = lanes[self.queues.line].schedule if self.queues.line < len(lanes) else None
+                return here.last_job if here else None
             case _:
                 job = self.table.current() if self.table else None
                 return job.id if job else None

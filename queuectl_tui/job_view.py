@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import chop_cells
 
-from queuectl_engine import Job, JobState, exit_codes_text, safe_text
+from queuectl_engine import Context, Job, JobState, exit_codes_text, safe_text
 from queuectl_tui import ink, words
 from queuectl_tui.history_view import attempt_lines, event_lines
 from queuectl_tui.ink import Ink, Line, Span
@@ -112,23 +112,10 @@ def _labelled(label: str, texts: Sequence[str]) -> list[Line]:
 
 def _facts(job: Job, picture: JobPicture, width: int, now: datetime) -> list[Line]:
     room = width - _LABEL - 1
-    context = picture.context
-    queue = [safe_text(job.queue), f"priority {job.priority}"]
-    if job.key:
-        queue.append(f"key {safe_text(job.key)}")
-    if job.labels:
-        queue.append(f"labels {safe_text(', '.join(job.labels))}")
-    queue.append(f"added {words.clock(job.created_at, now)}")
-    policy = [f"{words.number(job.max_retries)} retr{'y' if job.max_retries == 1 else 'ies'}"]
-    if job.retry_on:
-        policy.append(f"only of exit {exit_codes_text(job.retry_on)}")
-    if job.no_retry_on:
-        policy.append(f"not of exit {exit_codes_text(job.no_retry_on)}")
-    policy.append(f"timeout {words.duration(job.timeout)}" if job.timeout else "no timeout")
-    if context is not None:
-        policy.append(f"in {safe_text(words.tilde(context.cwd))}")
-        policy.append("no shell" if job.argv is not None else safe_text(context.shell))
-    rows = [("queue", queue), ("policy", policy)]
+    rows = [("queue", _lane(job, now)), ("policy", _policy(job, picture.context))]
+    if job.on_dead or job.on_completed:
+        told = {"on_dead": job.on_dead, "on_completed": job.on_completed}
+        rows.append(("hooks", [f"{on} {safe_text(line)}" for on, line in told.items() if line]))
     if picture.advice:
         rows.insert(0, ("try", [safe_text(picture.advice)]))
     if picture.explained:
@@ -143,6 +130,29 @@ def _facts(job: Job, picture: JobPicture, width: int, now: datetime) -> list[Lin
         for label, parts in rows
         for line in _labelled(label, [ink.cut(" · ".join(parts), room)])
     ]
+
+
+def _lane(job: Job, now: datetime) -> list[str]:
+    parts = [safe_text(job.queue), f"priority {job.priority}"]
+    if job.key:
+        parts.append(f"key {safe_text(job.key)}")
+    if job.labels:
+        parts.append(f"labels {safe_text(', '.join(job.labels))}")
+    by = f" by schedule {job.schedule_id}" if job.schedule_id else ""
+    return [*parts, f"added {words.clock(job.created_at, now)}{by}"]
+
+
+def _policy(job: Job, context: Context | None) -> list[str]:
+    parts = [f"{words.number(job.max_retries)} retr{'y' if job.max_retries == 1 else 'ies'}"]
+    if job.retry_on:
+        parts.append(f"only of exit {exit_codes_text(job.retry_on)}")
+    if job.no_retry_on:
+        parts.append(f"not of exit {exit_codes_text(job.no_retry_on)}")
+    parts.append(f"timeout {words.duration(job.timeout)}" if job.timeout else "no timeout")
+    if context is not None:
+        parts.append(f"in {safe_text(words.tilde(context.cwd))}")
+        parts.append("no shell" if job.argv is not None else safe_text(context.shell))
+    return parts
 
 
 def _output_title(picture: JobPicture, width: int, look: str) -> Line:

@@ -61,6 +61,16 @@ TENDING: Final = [
     ),
     _key("minus", "fewer_workers", "a worker less", "one worker less", id="fewer-workers"),
     _key("P", "pause", "pause", "pause, resume this queue", id="pause"),
+    _key("r", "run_schedule", "run now", "run this schedule now", id="run-schedule", show=True),
+    _key(
+        "P",
+        "pause_schedule",
+        "pause",
+        "pause, resume this schedule",
+        id="pause-schedule",
+        show=True,
+    ),
+    _key("d", "delete_schedule", "delete", "delete this schedule", id="delete-schedule", show=True),
     _key("colon", "command", "command", "any queuectl line", id="command"),
 ]
 STUDYING: Final = [
@@ -132,6 +142,9 @@ _TABLE: Final = (
     "cancel", "delete", "mark",
 )  # fmt: skip
 _CAUSES: Final = ("list", "requeue", "requeue-later", "delete", "undo", "add", "more-workers")
+_SCHEDULES: Final = (
+    "run-schedule", "pause-schedule", "delete-schedule", "add", "more-workers", "open", "undo",
+)  # fmt: skip
 _OUTPUT: Final = (
     "requeue", "edit", "attempt-before", "stream", "wrap", "find", "follow", "times", "pager",
     "cancel",
@@ -139,9 +152,11 @@ _OUTPUT: Final = (
 _ALWAYS: Final = ("help", "close", "leave")
 
 
-def ranked(*, of_output: bool, of_causes: bool) -> tuple[str, ...]:
+def ranked(*, of_output: bool, of_causes: bool, of_schedules: bool) -> tuple[str, ...]:
     """The ids of the keys for the pane that has the focus, in the order of the key line."""
-    return (_OUTPUT if of_output else _CAUSES if of_causes else _TABLE) + _ALWAYS
+    if of_output:
+        return _OUTPUT + _ALWAYS
+    return (_CAUSES if of_causes else _SCHEDULES if of_schedules else _TABLE) + _ALWAYS
 
 
 def changed(bindings: Iterable[Binding], wanted: Mapping[str, str]) -> list[Binding]:

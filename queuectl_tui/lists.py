@@ -13,12 +13,14 @@ from queuectl_engine import (
     JobState,
     PoolInfo,
     QueueInfo,
+    Schedule,
     WorkerInfo,
     safe_text,
 )
 from queuectl_tui import columns, ink, words
 from queuectl_tui.cursor import pool_rows
 from queuectl_tui.ink import Ink, Line, Span
+from queuectl_tui.schedule_lines import schedule_lines
 
 _POOL: Final = (("POOL", 14), ("HOST", 16), ("STATE", 10), ("WORKERS", 9), ("SINCE", 7))
 _QUEUE: Final = (
@@ -53,14 +55,19 @@ def pool_lines(
 def queue_lines(
     queues: Sequence[QueueInfo],
     empty_in: Mapping[str | None, str],
+    schedules: Sequence[Schedule],
     cursor: int,
     width: int,
     height: int,
+    now: datetime,
 ) -> list[Line]:
-    """Every queue with its counts, and when it may be empty where that is known."""
+    """Every queue with its counts, and when it may be empty; below them every schedule.
+
+    `cursor` is a row of both.
+    """
     paused = sum(queue.paused for queue in queues)
     title = _title("6 Queues", len(queues), f"{paused} paused" if paused else "", width)
-    if not queues:
+    if not queues and not schedules:
         return _padded([title, ink.BLANK, _hint("no queue yet")], height)
     rows: list[Line] = []
     for queue in queues:
@@ -68,6 +75,11 @@ def queue_lines(
         left = empty_in.get(queue.name, "open")
         drawn = _queue(queue, left, columns.CURSOR if at_cursor else " ")
         rows.append(columns.as_cursor(drawn, width) if at_cursor else ink.cut_line(drawn, width))
+    if schedules:
+        at = cursor - len(queues)
+        below = schedule_lines(schedules, at if at >= 0 else None, width, now)
+        rows += below
+        cursor += len(below) - len(schedules) if at >= 0 else 0
     return _list([title, _heading(_QUEUE, "STATE", width)], rows, cursor, height)
 
 

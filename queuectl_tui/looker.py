@@ -79,6 +79,7 @@ class Looker:
             causes=self._causes(source, wanted, picture),
             detail=detail,
             queues=tuple(source.queues()),
+            schedules=tuple(source.schedules()) if wanted.schedules else picture.schedules,
         )
 
     def _causes(self, source: Source, wanted: Wanted, picture: Snapshot) -> tuple[Cause, ...]:

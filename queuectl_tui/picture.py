@@ -24,6 +24,7 @@ from queuectl_engine import (
     Key,
     PoolInfo,
     QueueInfo,
+    Schedule,
     Stream,
     View,
 )
@@ -168,6 +169,7 @@ class Wanted:
     detail: int | None = None
     attempt: int | None = None
     causes: Filter | None = None
+    schedules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ class Snapshot:
     detail: JobPicture | None = None
     pools: tuple[PoolInfo, ...] = ()
     queues: tuple[QueueInfo, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
     rate: float | None = None
     trouble: Trouble | None = None
     empty_in: Mapping[str | None, str] = field(default_factory=dict)

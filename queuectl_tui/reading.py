@@ -26,6 +26,7 @@ from queuectl_engine import (
     PoolInfo,
     QueueInfo,
     Scan,
+    Schedule,
     View,
 )
 from queuectl_tui.picture import Spot, Window
@@ -85,6 +86,9 @@ class Source(Protocol):
 
     def queues(self) -> list[QueueInfo]:
         """Every queue."""
+
+    def schedules(self) -> list[Schedule]:
+        """Every schedule."""
 
     def pools(self) -> list[PoolInfo]:
         """Every pool, with its workers."""

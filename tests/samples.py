@@ -56,6 +56,9 @@ def stored(**changes: Any) -> Job:
         "parked": None,
         "context_id": 1,
         "cause_id": None,
+        "schedule_id": None,
+        "on_dead": None,
+        "on_completed": None,
     }
     return Job(**{**fields, **changes})
 

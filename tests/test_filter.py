@@ -22,6 +22,7 @@ from tests.samples import HOUR, NOON
         ("exit:22 exit:killed", [Term(Field.EXIT, "22"), Term(Field.EXIT, "killed")]),
         ("cause:5 x", [Term(Field.CAUSE, "5"), Term(Field.WORD, "x")]),
         ("key:nightly", [Term(Field.KEY, "nightly")]),
+        ("schedule:3", [Term(Field.SCHEDULE, "3")]),
         ('queue:"x"', [Term(Field.QUEUE, "x")]),
         ('label:ci !label:"a b"', [Term(Field.LABEL, "ci"), Term(Field.LABEL, "a b", True)]),
         ("https://x", [Term(Field.WORD, "https://x")]),

@@ -15,6 +15,7 @@ PACKAGE = Path(queuectl_engine.__file__).parent
 UNWANTED = {
     "asyncio",
     "click",
+    "cronsim",
     "multiprocessing",
     "psycopg",
     "queuectl_engine.cli",
@@ -24,6 +25,7 @@ UNWANTED = {
     "rich_click",
     "sqlite3",
     "textual",
+    "zoneinfo",
 }
 USES = {
     "import": "import queuectl_engine",

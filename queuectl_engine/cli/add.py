@@ -29,7 +29,7 @@ from queuectl_engine.errors import BadInput
 from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added
 from queuectl_engine.new_job import Policy, Surroundings
 
-_AFTER_DASHES: Final = "queuectl.after_dashes"  # words after `--`; None without it
+AFTER_DASHES: Final = "queuectl.after_dashes"  # words after `--`; None without it
 
 
 class AddCommand(Command):
@@ -38,7 +38,7 @@ class AddCommand(Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Remember how many words follow the `--` that ends the options."""
         at = self._separator(ctx, args)
-        ctx.meta[_AFTER_DASHES] = None if at is None else len(args) - at - 1
+        ctx.meta[AFTER_DASHES] = None if at is None else len(args) - at - 1
         return super().parse_args(ctx, args)
 
     def _separator(self, ctx: click.Context, args: Sequence[str]) -> int | None:
@@ -118,6 +118,8 @@ def _read_env(
 @label_option
 @retry_on_option
 @no_retry_on_option
+@click.option("--on-dead", metavar="LINE", help="What a pool runs when it is dead.")
+@click.option("--on-completed", metavar="LINE", help="What a pool runs when it has completed.")
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
 @quiet_option
@@ -144,10 +146,12 @@ def add(
     defaults of every job.
     """
     session: Session = ctx.obj
-    asked = _policy(**policy)
+    asked = policy_of(**policy)
     around = Surroundings(cwd=cwd, env=env, shell=shell)
     if file is None:
-        command = _command(words, ctx.meta[_AFTER_DASHES], jsonl)
+        if jsonl:
+            raise BadInput("--jsonl says how to read --file, which is missing")
+        command = command_of(words, ctx.meta[AFTER_DASHES])
         _add_one(session, command, asked, around, quiet, as_json)
     else:
         _refuse_with_file(words, asked)
@@ -204,7 +208,7 @@ def _add_file(
             _hints(engine, policy.get("run_at"))
 
 
-def _policy(
+def policy_of(
     *,
     max_retries: int,
     priority: int,
@@ -217,7 +221,10 @@ def _policy(
     labels: tuple[str, ...],
     retry_on: tuple[int, ...] | None,
     no_retry_on: tuple[int, ...] | None,
+    on_dead: str | None,
+    on_completed: str | None,
 ) -> Policy:
+    """What the options say of a job."""
     return Policy(
         max_retries=max_retries,
         priority=priority,
@@ -230,19 +237,25 @@ def _policy(
         labels=labels,
         retry_on=retry_on or (),
         no_retry_on=no_retry_on or (),
+        on_dead=on_dead,
+        on_completed=on_completed,
     )
 
 
-def _command(words: Sequence[str], after: int | None, jsonl: bool) -> str | tuple[str, ...]:
-    if jsonl:
-        raise BadInput("--jsonl says how to read --file, which is missing")
+def command_of(
+    words: Sequence[str], after: int | None, called: str = "queuectl add"
+) -> str | tuple[str, ...]:
+    """The line, or the program and its arguments, of which `after` words stand after a `--`.
+
+    Raises BadInput that shows how to put it after what was `called`.
+    """
     if not words:
-        raise BadInput("the command is missing; try: queuectl add 'echo hello'")
+        raise BadInput(f"the command is missing; try: {called} 'echo hello'")
     if after is None:
         if len(words) > 1:
             raise BadInput(
                 f"{len(words)} words where one line is expected; quote the line, or put -- before"
-                " the program: queuectl add -- PROGRAM ARG"
+                f" the program: {called} -- PROGRAM ARG"
             )
         return words[0]
     if after != len(words):

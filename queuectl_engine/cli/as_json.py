@@ -15,6 +15,7 @@ from typing import Any
 
 from queuectl_engine.cli.terminal import iso, on_terminal
 from queuectl_engine.estimate import Estimate
+from queuectl_engine.hook import Hook
 from queuectl_engine.job import (
     STORED_AS,
     Attempt,
@@ -31,6 +32,7 @@ from queuectl_engine.job import (
     Stream,
     WorkerInfo,
 )
+from queuectl_engine.schedule import Schedule
 from queuectl_engine.settings import Database
 
 Shape = dict[str, Any]
@@ -65,6 +67,9 @@ def job(job: Job) -> Shape:
         "labels": list(job.labels),
         "retry_on": list(job.retry_on),
         "no_retry_on": list(job.no_retry_on),
+        "schedule": job.schedule_id,
+        "on_dead": job.on_dead,
+        "on_completed": job.on_completed,
     }
 
 
@@ -174,6 +179,48 @@ def queue_counts(counted: QueueInfo | LabelInfo) -> dict[str, int]:
 def label(label: LabelInfo) -> Shape:
     """A label with the counts of the jobs that have it."""
     return {"name": label.name, "counts": queue_counts(label)}
+
+
+def schedule(schedule: Schedule) -> Shape:
+    """A schedule; `next_at` is null while it is paused."""
+    job = schedule.job
+    return {
+        "id": schedule.id,
+        "name": schedule.name,
+        "expression": schedule.expression,
+        "zone": schedule.zone,
+        "paused": schedule.paused,
+        "missed": schedule.missed.value,
+        "overlap": schedule.overlap,
+        "next_at": _iso(schedule.next_at),
+        "last_at": _iso(schedule.last_at),
+        "last_result": schedule.last_result,
+        "last_job": schedule.last_job,
+        "last_state": schedule.last_state.value if schedule.last_state else None,
+        "skipped": schedule.skipped,
+        "created_at": iso(schedule.created_at),
+        "command": job.command,
+        "argv": None if job.argv is None else list(job.argv),
+        "queue": job.queue,
+        "priority": job.priority,
+        "max_retries": job.max_retries,
+        "timeout": None if job.timeout is None else job.timeout.total_seconds(),
+        "cwd": job.context.cwd,
+        "user": job.context.user,
+    }
+
+
+def hook(hook: Hook) -> Shape:
+    """What a queue runs at an event."""
+    return {
+        "queue": hook.queue,
+        "event": hook.event.value,
+        "command": hook.command,
+        "argv": None if hook.argv is None else list(hook.argv),
+        "timeout": hook.timeout.total_seconds(),
+        "cwd": hook.context.cwd,
+        "user": hook.context.user,
+    }
 
 
 def pool(pool: PoolInfo) -> Shape:

@@ -36,6 +36,8 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "labels": "labels:labels",
         "pause": "queues:pause",
         "resume": "queues:resume",
+        "schedule": "schedules:schedule_group",
+        "hook": "hooks:hook_group",
     },
     "Workers": {
         "worker": "worker:worker",
@@ -61,6 +63,22 @@ class Command(click.Command):
         from queuectl_engine.cli.drawn_help import drawn_help
 
         return drawn_help(self, ctx)
+
+
+class Group(Command, click.Group):
+    """A command with commands of its own."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called. Raises BadInput that names those there are."""
+        name = args[0]
+        if name not in self.commands and not ctx.resilient_parsing and not name.startswith("-"):
+            raise BadInput(
+                f"no command '{safe_text(name)}' of '{ctx.command_path}'; it has"
+                f" {', '.join(self.commands)}"
+            )
+        return super().resolve_command(ctx, args)
 
 
 class LazyGroup(Command, click.Group):

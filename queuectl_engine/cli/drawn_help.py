@@ -8,7 +8,7 @@ import click
 from rich_click import RichCommand, RichContext, RichGroup, RichHelpConfiguration
 from rich_click.utils import CommandGroupDict
 
-from queuectl_engine.cli.command import COMMANDS
+from queuectl_engine.cli.command import COMMANDS, LazyGroup
 
 
 def drawn_help(command: click.Command, ctx: click.Context) -> str:
@@ -16,7 +16,8 @@ def drawn_help(command: click.Command, ctx: click.Context) -> str:
     groups: list[CommandGroupDict] = [
         {"name": title, "commands": list(names)} for title, names in COMMANDS.items()
     ]
-    config = RichHelpConfiguration(command_groups={"*": groups})
+    titled = groups if isinstance(command, LazyGroup) else []
+    config = RichHelpConfiguration(command_groups={"*": titled})
     context = RichContext(
         _twin(command, ctx), info_name=ctx.info_name, parent=ctx.parent, rich_help_config=config
     )

@@ -167,4 +167,6 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "labels": _labels,
     "retry_on": _codes,
     "no_retry_on": _codes,
+    "on_dead": _optional_text,
+    "on_completed": _optional_text,
 }

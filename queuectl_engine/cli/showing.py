@@ -58,12 +58,15 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield from [("environment", " ".join(sorted(context.env)))] if context.env else []
     yield "queue", job.queue
     yield from [("labels", ", ".join(job.labels))] if job.labels else []
+    yield from [("schedule", str(job.schedule_id))] if job.schedule_id else []
     yield "priority", str(job.priority)
     yield "runs", f"{job.attempts} of {job.max_retries + 1}"
     yield from [("retry on", exit_codes_text(job.retry_on))] if job.retry_on else []
     yield from [("never on", exit_codes_text(job.no_retry_on))] if job.no_retry_on else []
     yield from [("timeout", f"{job.timeout.total_seconds():g} s")] if job.timeout else []
     yield from [("log file", job.log_file)] if job.log_file else []
+    yield from [("on dead", job.on_dead)] if job.on_dead else []
+    yield from [("on complete", job.on_completed)] if job.on_completed else []
     yield "due", when(job.run_at)
     yield "created", when(job.created_at)
     yield from [("started", when(job.started_at))] if job.started_at else []

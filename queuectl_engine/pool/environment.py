@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from queuectl_engine.job import Context
 from queuectl_engine.pool.processes import TOKEN_VARIABLE
 from queuectl_engine.repository.protocol import Claim
 
@@ -11,12 +12,26 @@ from queuectl_engine.repository.protocol import Claim
 def environment(
     claim: Claim, db: str, pool: Mapping[str, str], slot: Mapping[str, str]
 ) -> dict[str, str]:
+    """What surrounds a job; over it what belongs to its slot and the job's own identity.
+
+    Nothing can override the latter.
+    """
+    return {
+        **surroundings(claim.context, pool),
+        **slot,
+        "QUEUECTL_DB": db,
+        "QUEUECTL_JOB_ID": str(claim.job.id),
+        "QUEUECTL_ATTEMPT": str(claim.attempt.number),
+        "QUEUECTL_QUEUE": claim.job.queue,
+        TOKEN_VARIABLE: claim.attempt.token,
+    }
+
+
+def surroundings(context: Context, pool: Mapping[str, str]) -> dict[str, str]:
     """The pool's environment without our own variables; over it what the adding process had.
 
-    What was absent there is unset; then what `--env` asked for; then what belongs to its slot and
-    the job's own identity, which nothing can override.
+    What was absent there is unset; then what `--env` asked for.
     """
-    context = claim.context
     ours = ("QUEUECTL_", "LC_")  # LC_* is taken along as a family: those absent there are unset
     env = {name: value for name, value in pool.items() if not name.startswith(ours)}
     for name, value in context.captured.items():
@@ -24,14 +39,4 @@ def environment(
             env.pop(name, None)
         else:
             env[name] = value
-    env |= context.env
-    env |= slot
-    env |= {
-        "PWD": context.cwd,
-        "QUEUECTL_DB": db,
-        "QUEUECTL_JOB_ID": str(claim.job.id),
-        "QUEUECTL_ATTEMPT": str(claim.attempt.number),
-        "QUEUECTL_QUEUE": claim.job.queue,
-        TOKEN_VARIABLE: claim.attempt.token,
-    }
-    return env
+    return {**env, **context.env, "PWD": context.cwd}

@@ -14,6 +14,8 @@ CLAIMED: Final = "claimed"  # the claim is committed, nothing was started
 SPAWNED: Final = "spawned"  # the command runs, nothing else is known of it
 EXITED: Final = "exited"  # the command has ended and is reaped, nothing is settled
 SETTLED: Final = "settled"  # the outcome is committed, nobody was told
+FIRING: Final = "firing"  # a schedule is due, nothing is written
+FIRED: Final = "fired"  # its job is committed, nobody was told
 
 _ARMED, _, _FILE = os.environ.get("QUEUECTL_FAIL_POINT", "").partition("=")
 

@@ -40,7 +40,7 @@ _LARGE_READ: Final = 1024 * 1024  # what an ordinary user may make of a pipe (pi
 _UNSURE: Final = 1024  # KiB: the kernel counts memory in batches
 _LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the leader has ended
 _ALL_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
-_NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 # What a shell answers (POSIX XCU 2.8.2): found but not executable, and not found.
 _CANNOT_EXECUTE: Final = 126
 _NOT_FOUND: Final = 127
@@ -101,9 +101,9 @@ class Run:
         try:
             for _ in Stream:
                 pipes += os.pipe2(os.O_CLOEXEC)
-            with _as_the_job(context.cwd, context.umask):
+            with as_the_job(context.cwd, context.umask):
                 self._copy = _opened(job.log_file)
-                self.pid = _spawn(argv, env, pipes[1], pipes[3])
+                self.pid = spawn(argv, env, pipes[1], pipes[3])
             self.pidfd = os.pidfd_open(self.pid)
             self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             processes.prefer_for_oom(self.pid)
@@ -273,7 +273,7 @@ def _joined(first: Output, then: Output) -> Output:
 
 
 @contextmanager
-def _as_the_job(cwd: str, umask: int) -> Iterator[None]:
+def as_the_job(cwd: str, umask: int) -> Iterator[None]:
     """Be where the job will be: a spawn has no argument for its directory and umask.
 
     A worker has one thread, so nobody else sees it.
@@ -287,7 +287,7 @@ def _as_the_job(cwd: str, umask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def _spawn(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
+def spawn(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
     """Start a program as leader of its own session, with default signals and no files of ours."""
     return os.posix_spawn(
         _program(argv[0], env.get("PATH", os.defpath)),
@@ -331,7 +331,7 @@ def _enlarge(pipe: int) -> int:
 
 def _not_run(error: OSError, program: str, claim: Claim) -> NotRun:
     why = error.strerror
-    if error.errno in _NOT_ITS_FAULT:
+    if error.errno in NOT_ITS_FAULT:
         return NotRun(NotStarted(os.strerror(error.errno)), f"not started: {why}")
     if error.filename == claim.context.cwd:
         return NotRun(Exited(_CANNOT_EXECUTE), f"cannot enter {claim.context.cwd}: {why}")

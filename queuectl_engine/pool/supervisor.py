@@ -24,6 +24,8 @@ from typing import Final
 from queuectl_engine.errors import PoolRefused, StorageError
 from queuectl_engine.job import State
 from queuectl_engine.pool import processes
+from queuectl_engine.pool.firing import fire_due
+from queuectl_engine.pool.hooks import Hooks
 from queuectl_engine.pool.host import this_host
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
@@ -43,6 +45,7 @@ _LONGEST_PAUSE: Final = 30.0
 _LIVED_WELL: Final = 60.0  # seconds after which a death is no series any more
 _SERIES: Final = 3
 _NO_PROCESS_PAUSE: Final = 1.0
+_LAST_HOOKS: Final = 10.0  # seconds in which a pool without workers still starts hooks
 
 
 @dataclass(slots=True)
@@ -87,8 +90,12 @@ class Supervisor:
         self._rescue_at = 0.0
         self._clock_ahead = float("inf")  # of the time since boot; the first look always clamps
         self._upkeep_at = 0.0
+        self._fires_at: datetime | None = None  # the next schedule
         self._name_lock: HeldLock | None = None
         self._pool, self._log = self._register()
+        self._hooks = Hooks(repository, self._pool, options.db, self._poll, self._log)
+        self._hooks_until = float("inf")  # a stopping pool starts none later
+        self._over = False
         forkserver.ensure_running()
         self._own_children = frozenset(processes.children())
 
@@ -102,8 +109,10 @@ class Supervisor:
         with self._signals() as ears:
             self._poll.register(ears, select.POLLIN)
             self._log("pool", name=self._pool.name, pid=self._pool.pid, workers=self._pool.wanted)
-            while not (self._stop and not self._members):
+            while not self._over:
                 self._guarded_turn()
+                if self._over:
+                    break
                 for descriptor, _ in self._poll.poll(self._patience() * 1000):
                     if descriptor == ears:
                         self._heard(os.read(ears, 64))
@@ -125,6 +134,7 @@ class Supervisor:
         if self._stop:
             self._send(FORCED if now >= self._forced_at else GRACEFUL)
         else:
+            self._fires_at = fire_due(self._repository, datetime.now(UTC), self._log)
             self._fill_up(now)
             self._stop_if_drained()
         if now >= self._rescue_at:
@@ -136,6 +146,7 @@ class Supervisor:
         if now >= self._upkeep_at:
             self._upkeep_at = now + _UPKEEP_EVERY
             self._repository.maintain(now=datetime.now(UTC))
+        self._see_to_hooks()
         self._report_ready()
 
     def _mind_the_clock(self) -> None:
@@ -148,14 +159,17 @@ class Supervisor:
     def _patience(self) -> float:
         if self._tell_ready:
             return _START_TURN
-        return _DRAIN_TURN if self._options.drain and not self._stop else _TURN
+        if self._stop:
+            return _TURN
+        turn = _DRAIN_TURN if self._options.drain else _TURN
+        return turn if self._fires_at is None else min(turn, _until(self._fires_at))
 
     def _bury_the_dead(self) -> None:
         for descriptor, _ in self._poll.poll(0):
             if member := self._members.get(descriptor):
                 self._bury(member)
         if self._pool.is_init:  # in a container the orphans of all jobs come to us
-            processes.reap_adopted(self._own_children)
+            processes.reap_adopted(self._own_children | self._hooks.pids)
 
     def _bury(self, member: _Member) -> None:
         """A worker's process has ended: free its jobs, unless it said goodbye by itself."""
@@ -231,6 +245,20 @@ class Supervisor:
             later = left.get(State.SCHEDULED, 0)
             self._log("drained", pool=self._pool.name, scheduled=later)
             self._begin_stop("graceful")
+
+    # -- hooks
+
+    def _see_to_hooks(self) -> None:
+        """Run what is due. When its workers have gone, a pool still tells of what they did last."""
+        now = time.monotonic()
+        leaving = bool(self._stop) and not self._members
+        if leaving and not self._options.drain:
+            self._hooks_until = min(self._hooks_until, now + _LAST_HOOKS)
+        forced = bool(self._stop) and now >= self._forced_at
+        if forced and not self._hooks.idle:
+            self._hooks.give_back()
+        self._hooks.turn(take=not forced and now < self._hooks_until)
+        self._over = leaving and self._hooks.idle
 
     # -- how many
 
@@ -358,6 +386,11 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             os.close(ears)
             os.close(mouth)
+
+
+def _until(moment: datetime) -> float:
+    # A little more than what is left, as poll() rounds down: else it would be asked in vain.
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) + 0.001
 
 
 def _signal(member: _Member, number: int) -> None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.filter import Filter
+from queuectl_engine.hook import DueHook, Hook, HookEvent
 from queuectl_engine.job import (
     Added,
     Attempt,
@@ -34,6 +35,7 @@ from queuectl_engine.job import (
 )
 from queuectl_engine.lifecycle import Ending, Outcome
 from queuectl_engine.plan import Act, Was
+from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 Key = tuple[int, ...]  # a job's place in a view; only the repository that gave it reads it
 
@@ -419,6 +421,77 @@ class JobRepository(Protocol):
 
     def set_trouble(self, pool: int, trouble: str | None) -> None:
         """Show, or clear, a pool's worry."""
+
+    # -- schedules
+
+    def add_schedule(self, new: NewSchedule, *, now: datetime) -> tuple[int, bool]:
+        """Store it; its number, and whether it is new. The same under the same name is not.
+
+        Raises KeyTaken when the name belongs to another schedule.
+        """
+
+    def schedules(self) -> list[Schedule]:
+        """Every schedule, oldest first."""
+
+    def schedule(self, name: int | str) -> Schedule:
+        """One by number or name. Raises NoSuchSchedule."""
+
+    def due_schedules(self, *, now: datetime) -> list[Schedule]:
+        """Those with a time to meet, the longest due first; a bounded number."""
+
+    def next_firing(self) -> datetime | None:
+        """When the next schedule is due; costs the same for any number of them."""
+
+    def fire(
+        self,
+        schedule: Schedule,
+        then: datetime | None,
+        *,
+        now: datetime,
+        skip: str | None = None,
+        trouble: str | None = None,
+    ) -> Fired | None:
+        """Meet the time `schedule.next_at`: add the job and move on to `then`, as one change.
+
+        None, and nothing is changed, when that time has been met or the schedule was paused or
+        deleted meanwhile. No job is added with a reason to `skip`, or while the last one has not
+        ended and overlap is not allowed. `trouble` says why there is no next time.
+        """
+
+    def run_schedule(self, schedule: Schedule, *, now: datetime) -> int:
+        """Add its job now, besides its times; the job's id.
+
+        Raises WrongState while its last job has not ended, unless overlap is allowed.
+        """
+
+    def pause_schedule(self, schedule: int, *, then: datetime | None) -> None:
+        """Fire no more, or with `then` go on at that time."""
+
+    def delete_schedule(self, schedule: int) -> None:
+        """Forget it; its jobs stay."""
+
+    # -- hooks. Those that are due are noted by the settlement that they tell of.
+
+    def set_hook(self, hook: Hook) -> None:
+        """Make it what its queue runs at its event, instead of what it ran so far."""
+
+    def hooks(self) -> list[Hook]:
+        """Those of all queues, by queue and event."""
+
+    def delete_hook(self, queue: str, event: HookEvent) -> None:
+        """Forget it, also where it is due and nobody runs it. Raises NoSuchHook."""
+
+    def hooks_wait(self) -> bool:
+        """Whether a due hook waits for a pool. Costs microseconds."""
+
+    def take_hooks(self, pool: int, *, room: int) -> list[DueHook]:
+        """The oldest due hooks that no registered pool runs, now this pool's."""
+
+    def end_hook(self, due: DueHook, pool: int, *, failed: str | None, now: datetime) -> None:
+        """It ran to its end, and is not due any more. A failure becomes an event of its job."""
+
+    def give_back_hooks(self, pool: int) -> None:
+        """This pool runs none of those that it has taken and not ended."""
 
     # -- time, news and upkeep
 

@@ -211,7 +211,9 @@ class LiveScreen(Screen[None], inherit_bindings=False):
         job = at_hand.job_at_hand(self.desk)
         live = {active.binding.id: active.binding for active in self.active_bindings.values()}
         for name in keys.ranked(
-            of_output=self.desk.detail_has_keys, of_causes=self.desk.place is Place.CAUSES
+            of_output=self.desk.detail_has_keys,
+            of_causes=self.desk.place is Place.CAUSES,
+            of_schedules=at_hand.schedule_under_cursor(self.desk) is not None,
         ):
             binding = live.get(name)
             states = None if binding is None else keys.ABOUT.get(binding.action)

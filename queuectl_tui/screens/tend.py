@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from queuectl_engine import BadInput, Database, QueuectlError, State, safe_text
-from queuectl_tui import acts, at_hand, commanding, job_view, keys, terminal, words
+from queuectl_tui import acts, at_hand, commanding, job_view, keys, schedule_acts, terminal, words
 from queuectl_tui.acts import Told
 from queuectl_tui.commanding import Printed
 from queuectl_tui.errand import Errand
@@ -25,6 +25,9 @@ from queuectl_tui.widgets.message_line import Prompt, Question
 
 T = TypeVar("T")
 MANY: Final = 10  # ready jobs above which starting a first worker asks
+
+_OF_SCHEDULES: Final = ("run_schedule", "pause_schedule", "delete_schedule")
+_NOT_OF_SCHEDULES: Final = ("requeue", "pause", "delete", "later", "cancel", "edit")
 
 
 class TendScreen(StudyScreen, inherit_bindings=False):
@@ -67,6 +70,39 @@ class TendScreen(StudyScreen, inherit_bindings=False):
             self._errand.stopped = True
         else:
             super().action_back()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """On a schedule, keys that mean a job or a queue elsewhere mean the schedule."""
+        on_schedule = at_hand.schedule_under_cursor(self.desk) is not None
+        if action in _OF_SCHEDULES and not on_schedule:
+            return False
+        if action in _NOT_OF_SCHEDULES and on_schedule:
+            return False
+        return super().check_action(action, parameters)
+
+    # -- schedules
+
+    def action_run_schedule(self) -> None:
+        """Add the job of the schedule under the cursor now."""
+        if (schedule := at_hand.schedule_under_cursor(self.desk)) is not None:
+            self._do(schedule_acts.run_now(schedule), self._told)
+
+    def action_pause_schedule(self) -> None:
+        """Pause it, or let it go on; both ask."""
+        if (schedule := at_hand.schedule_under_cursor(self.desk)) is not None:
+            name = safe_text(schedule.title)
+            text = f"pause schedule {name}? it adds no more jobs"
+            if schedule.paused:
+                text = f"resume schedule {name}? it goes on with its next time"
+            deed = schedule_acts.set_paused(schedule, paused=not schedule.paused)
+            self._ask(Question(text, lambda: self._do(deed, self._told)))
+
+    def action_delete_schedule(self) -> None:
+        """Delete it, after a question."""
+        if (schedule := at_hand.schedule_under_cursor(self.desk)) is not None:
+            text = f"delete schedule {safe_text(schedule.title)}? its jobs stay"
+            deed = schedule_acts.delete(schedule)
+            self._ask(Question(text, lambda: self._do(deed, self._told)))
 
     # -- queues and pools
 

@@ -82,8 +82,9 @@ def board_lines(
         case Place.POOLS:
             return pool_lines(desk.shown.pools, desk.pools.line, width, height, now)
         case Place.QUEUES:
+            shown = desk.shown
             return queue_lines(
-                desk.shown.queues, desk.shown.empty_in, desk.queues.line, width, height
+                shown.queues, shown.empty_in, shown.schedules, desk.queues.line, width, height, now
             )
         case Place.CAUSES:
             dead = desk.shown.counts.of(JobState.DEAD)

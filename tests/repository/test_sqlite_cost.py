@@ -16,12 +16,13 @@ import pytest
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.filter import Filter, parse_filter
+from queuectl_engine.hook import HookEvent, new_hook
 from queuectl_engine.job import JobState, NewJob, View
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import Claim, Ended
 from tests.repository.driver import Driver
-from tests.samples import NOON, SECOND, new
+from tests.samples import CONTEXT, NOON, SECOND, new
 
 ERROR = parse_filter("error", now=NOON)
 SIZES = (900, 9_000)
@@ -89,10 +90,22 @@ def window(view: View, *, middle: bool = False, up: bool = False) -> Callable[[C
     )
 
 
+def settle_with_hooks(crowd: Crowd) -> None:
+    """In a queue that has every hook."""
+    for event in HookEvent:
+        crowd.repo.set_hook(new_hook("q2", event, "true", CONTEXT))
+    crowd.drive.run(Exited(0), "q2")
+    for due in crowd.repo.take_hooks(crowd.drive.pool.id, room=9):
+        crowd.repo.end_hook(due, crowd.drive.pool.id, failed=None, now=NOON)
+    for event in HookEvent:
+        crowd.repo.delete_hook("q2", event)
+
+
 WORK: dict[str, Callable[[Crowd], object]] = {
     "claim": lambda crowd: crowd.drive.claim(),
     "claim of one queue": lambda crowd: crowd.drive.claim("q1"),
     "settle": lambda crowd: crowd.drive.run(Exited(0)),
+    "settle with hooks": settle_with_hooks,
     "counts": lambda crowd: crowd.repo.counts(),
     "causes": lambda crowd: crowd.repo.causes(limit=50, wanted=Filter()),
     "causes that match": lambda crowd: crowd.repo.causes(limit=50, wanted=ERROR),
@@ -100,6 +113,8 @@ WORK: dict[str, Callable[[Crowd], object]] = {
     "last runs": lambda crowd: crowd.repo.last_ran(limit=50),
     "remaining": lambda crowd: crowd.repo.remaining(crowd.drive.pool),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
+    "no hook": lambda crowd: crowd.repo.hooks_wait(),
+    "nothing fires": lambda crowd: crowd.repo.next_firing(),
     "nothing due": lambda crowd: crowd.repo.promote(now=crowd.drive.now),
     "add": lambda crowd: crowd.drive.add(queue="q0", key=None),
     **{f"first window of {view}": window(view) for view in View},

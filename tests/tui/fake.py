@@ -36,6 +36,7 @@ from queuectl_engine import (
     QueuectlError,
     QueueInfo,
     Scan,
+    Schedule,
     Selection,
     State,
     Stream,
@@ -79,6 +80,7 @@ class FakeQueue:
         self.said: dict[int, tuple[str, str, str]] = {}  # causes: program, ended, line
         self.paused = {"video"}
         self.running: list[PoolInfo] = []
+        self.recurring: dict[int, Schedule] = {}
         self.pages = 0
         self.failure: QueuectlError | None = None
         self.on_change: Callable[[], None] = lambda: None
@@ -193,6 +195,9 @@ class FakeQueue:
             for name, states in jobs.items()
         ]
 
+    def schedules(self) -> list[Schedule]:
+        return list(self.recurring.values())
+
     def pools(self) -> list[PoolInfo]:
         return list(self.running)
 
@@ -295,6 +300,30 @@ class FakeQueue:
         self.acted.append("start_pool")
         self.running.append(pool())
         return self.running[0]
+
+    def pause_schedule(self, number: int) -> Schedule:
+        return self._change(number, "pause", paused=True, next_at=None)
+
+    def resume_schedule(self, number: int) -> Schedule:
+        return self._change(number, "resume", paused=False, next_at=NOON + MINUTE)
+
+    def delete_schedule(self, number: int) -> Schedule:
+        self.acted.append(f"delete schedule {number}")
+        gone = self.recurring.pop(number)
+        self.on_change()
+        return gone
+
+    def run_schedule(self, number: int) -> Job:
+        job = stored(id=max(self.stored) + 1, stored=State.READY, schedule_id=number)
+        self._change(number, "run", last_job=job.id, last_result="added by hand")
+        self.put(job)
+        return job
+
+    def _change(self, number: int, what: str, **changes: Any) -> Schedule:
+        self.acted.append(f"{what} schedule {number}")
+        self.recurring[number] = replace(self.recurring[number], **changes)
+        self.on_change()
+        return self.recurring[number]
 
     # -- what tests do
 

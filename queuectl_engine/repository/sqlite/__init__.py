@@ -1,7 +1,8 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
 `adding` stores jobs · `turns` settles and claims · `acts` is what people do · `reading` what they
-see · `pools` who is registered · `upkeep` the file · `schema` the tables · `bell` wakes workers.
+see · `pools` who is registered · `schedules` what recurs · `hooks` who is told · `upkeep` the file
+· `schema` the tables · `bell` wakes workers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from queuectl_engine.filter import Filter
+from queuectl_engine.hook import DueHook, Hook, HookEvent
 from queuectl_engine.job import (
     Added,
     Attempt,
@@ -51,15 +53,18 @@ from queuectl_engine.repository.sqlite import (
     adding,
     bell,
     editing,
+    hooks,
     labels,
     place,
     pools,
     reading,
+    schedules,
     turns,
     upkeep,
 )
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.rows import ms
+from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
 class SqliteRepository:
@@ -353,6 +358,85 @@ class SqliteRepository:
 
     def set_trouble(self, pool: int, trouble: str | None) -> None:
         self._write("UPDATE pool SET trouble = ? WHERE id = ?", trouble, pool)
+
+    # -- schedules
+
+    def add_schedule(self, new: NewSchedule, *, now: datetime) -> tuple[int, bool]:
+        with self._db.writing():
+            return schedules.add_schedule(self._db, new, now)
+
+    def schedules(self) -> list[Schedule]:
+        with self._db.reading():
+            return schedules.schedules(self._db)
+
+    def schedule(self, name: int | str) -> Schedule:
+        with self._db.reading():
+            return schedules.schedule(self._db, name)
+
+    def due_schedules(self, *, now: datetime) -> list[Schedule]:
+        with self._db.reading():
+            return schedules.due(self._db, now)
+
+    def next_firing(self) -> datetime | None:
+        return schedules.next_firing(self._db)
+
+    def fire(
+        self,
+        schedule: Schedule,
+        then: datetime | None,
+        *,
+        now: datetime,
+        skip: str | None = None,
+        trouble: str | None = None,
+    ) -> Fired | None:
+        with self._db.writing():
+            fired = schedules.fire(self._db, schedule, then, now, skip, trouble)
+        if fired is not None and fired.job is not None:
+            self.ring()
+        return fired
+
+    def run_schedule(self, schedule: Schedule, *, now: datetime) -> int:
+        with self._db.writing():
+            job = schedules.run_now(self._db, schedule, now)
+        self.ring()
+        return job
+
+    def pause_schedule(self, schedule: int, *, then: datetime | None) -> None:
+        with self._db.writing():
+            schedules.pause(self._db, schedule, then)
+
+    def delete_schedule(self, schedule: int) -> None:
+        with self._db.writing():
+            schedules.delete(self._db, schedule)
+
+    # -- hooks
+
+    def set_hook(self, hook: Hook) -> None:
+        with self._db.writing():
+            hooks.set_hook(self._db, hook)
+
+    def hooks(self) -> list[Hook]:
+        with self._db.reading():
+            return hooks.hooks(self._db)
+
+    def delete_hook(self, queue: str, event: HookEvent) -> None:
+        with self._db.writing():
+            hooks.delete_hook(self._db, queue, event)
+
+    def hooks_wait(self) -> bool:
+        return hooks.waiting(self._db)
+
+    def take_hooks(self, pool: int, *, room: int) -> list[DueHook]:
+        with self._db.writing():
+            return hooks.take(self._db, pool, room)
+
+    def end_hook(self, due: DueHook, pool: int, *, failed: str | None, now: datetime) -> None:
+        with self._db.writing():
+            hooks.ended(self._db, due, pool, failed, now)
+
+    def give_back_hooks(self, pool: int) -> None:
+        with self._db.writing():
+            hooks.give_back(self._db, pool)
 
     # -- time, news and upkeep
 

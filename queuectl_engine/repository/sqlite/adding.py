@@ -20,8 +20,8 @@ _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
 _INSERT: Final = """
     INSERT INTO job (id, queue, state, priority, run_at_ms, max_retries, timeout_ms,
                      allow_background, created_ms, updated_ms, context, nonce, key, log_file, argv,
-                     command, labels, retry_on, no_retry_on)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     command, labels, retry_on, no_retry_on, schedule, on_dead, on_completed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _HOLDER: Final = "SELECT id, state, command, argv FROM job WHERE key = ? AND state <> 'deleted'"
@@ -97,6 +97,9 @@ def _values(
         labels_text(job.labels),
         exit_codes_text(job.retry_on) or None,
         exit_codes_text(job.no_retry_on) or None,
+        job.schedule,
+        job.on_dead,
+        job.on_completed,
     )
 
 

@@ -18,8 +18,7 @@ from queuectl_engine.safe_text import safe_text
 EDITABLE: Final = (State.READY, State.SCHEDULED, State.BLOCKED, State.FAILED, State.DEAD)
 _COLUMNS: Final = (
     "queue", "priority", "max_retries", "timeout_ms", "key", "log_file", "argv", "command",
-    "allow_background", "context", "labels", "retry_on",
-    "no_retry_on",
+    "allow_background", "context", "labels", "retry_on", "no_retry_on", "on_dead", "on_completed",
 )  # fmt: skip
 _EDIT: Final = f"""
     UPDATE job SET {", ".join(f"{name} = :{name}" for name in _COLUMNS)},
@@ -54,6 +53,8 @@ def edit(db: Connection, job: int, to: NewJob, user: str, now: datetime, *, move
         labels_text(to.labels),
         exit_codes_text(to.retry_on) or None,
         exit_codes_text(to.no_retry_on) or None,
+        to.on_dead,
+        to.on_completed,
     )
     changed = [n for n, a, b in zip(_COLUMNS, rows[0][1:], new, strict=True) if a != b]
     run_at = None

@@ -49,6 +49,9 @@ def _test(term: Term, name: str) -> tuple[str, Any]:
             # Of an exit code that is not retried, the reason says so after a comma.
             ending = _ENDINGS.get(term.value, f"exit {term.value}")
             return f"(reason LIKE {name} OR reason LIKE {name} || ', %')", ending
+        case Field.SCHEDULE:
+            named = f"SELECT s.id FROM schedule AS s WHERE s.name = {name}"
+            return f"(CAST(job.schedule AS TEXT) = {name} OR job.schedule = ({named}))", term.value
         case Field.OLDER | Field.YOUNGER:
             assert term.moment is not None
             sign = "<" if term.field is Field.OLDER else ">"

@@ -341,11 +341,20 @@ def last_ran(db: Connection, limit: int) -> list[Ran]:
 def events(db: Connection, job: int) -> list[Event]:
     """What people did, oldest first. The add is told from the job itself: bulk adds stay lean."""
     added = db.run(
-        """SELECT job.created_ms, context.body FROM job JOIN context ON context.id = job.context
-           WHERE job.id = ?""",
+        """SELECT job.created_ms, context.body, job.schedule
+             FROM job JOIN context ON context.id = job.context WHERE job.id = ?""",
         (job,),
     )
-    first = [Event(job, moment(at), "added", context_of(body).user) for at, body in added]
+    first = [
+        Event(
+            job,
+            moment(at),
+            "added",
+            context_of(body).user,
+            None if schedule is None else f"schedule {schedule}",
+        )
+        for at, body, schedule in added
+    ]
     sql = "SELECT at_ms, kind, user, detail FROM event WHERE job = ? ORDER BY id"
     return first + [Event(job, moment(at), *rest) for at, *rest in db.run(sql, (job,))]
 

@@ -26,9 +26,9 @@ JOB: Final = """
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
     job.cancel_ms, job.parked, job.context, job.log_file,
     job.cause,
-    job.labels, job.retry_on, job.no_retry_on
+    job.labels, job.retry_on, job.no_retry_on, job.schedule, job.on_dead, job.on_completed
 """
-JOB_WIDTH: Final = 28
+JOB_WIDTH: Final = 31
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes, cpu_ms, peak_kib
@@ -81,6 +81,9 @@ def job_of(row: Row) -> Job:
         labels=() if row[25] is None else tuple(json.loads(row[25])),
         retry_on=parse_exit_codes(row[26] or ""),
         no_retry_on=parse_exit_codes(row[27] or ""),
+        schedule_id=row[28],
+        on_dead=row[29],
+        on_completed=row[30],
     )
 
 

@@ -96,6 +96,9 @@ CREATE TABLE job (
   labels TEXT CHECK (labels <> '[]'),  -- a JSON array of names, NULL for none
   retry_on TEXT CHECK (retry_on <> ''),  -- exit codes such as 64-78,124; NULL for no rule
   no_retry_on TEXT CHECK (no_retry_on <> ''),
+  schedule INTEGER,  -- that added it; it may be deleted by now
+  on_dead TEXT,
+  on_completed TEXT,
   CHECK ((state = 'processing') = (token IS NOT NULL)),
   CHECK ((state = 'processing') = (worker IS NOT NULL)),
   CHECK (state = 'deleted'
@@ -222,6 +225,56 @@ CREATE TABLE worker (
   synced_ms INTEGER  -- touched to bring a quiet worker's last commits to disk
 ) STRICT;
 CREATE INDEX worker_pool ON worker (pool);
+
+-- Recurring jobs. `next_ms` is NULL while paused, or when no time will come any more; `template` is
+-- the job as it shall be added (JSON), without its context.
+CREATE TABLE schedule (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT UNIQUE,
+  expression TEXT NOT NULL,
+  zone TEXT NOT NULL,
+  paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+  missed TEXT NOT NULL CHECK (missed IN ('run', 'skip')),
+  overlap INTEGER NOT NULL CHECK (overlap IN (0, 1)),
+  next_ms INTEGER CHECK (paused = 0 OR next_ms IS NULL),
+  last_ms INTEGER,
+  last_result TEXT,
+  last_job INTEGER,  -- may be deleted by now
+  skipped INTEGER NOT NULL DEFAULT 0,
+  created_ms INTEGER NOT NULL,
+  template TEXT NOT NULL,
+  context INTEGER NOT NULL REFERENCES context
+) STRICT;
+CREATE INDEX schedule_due ON schedule (next_ms) WHERE paused = 0 AND next_ms IS NOT NULL;
+
+-- What queues run when something happens to their jobs.
+CREATE TABLE hook (
+  queue INTEGER NOT NULL REFERENCES queue,
+  event TEXT NOT NULL CHECK (event IN ('on_dead', 'on_completed', 'on_drained')),
+  command TEXT NOT NULL,
+  argv TEXT,
+  timeout_ms INTEGER NOT NULL CHECK (timeout_ms > 0),
+  context INTEGER NOT NULL REFERENCES context,
+  PRIMARY KEY (queue, event)
+) STRICT, WITHOUT ROWID;
+
+-- Hooks that are to be run: each stays until a pool has run it to its end.
+CREATE TABLE hook_due (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  event TEXT NOT NULL,
+  queue INTEGER NOT NULL REFERENCES queue,
+  job INTEGER,           -- may be deleted by now
+  at_ms INTEGER NOT NULL,
+  fields TEXT NOT NULL,  -- what its environment says (JSON)
+  own INTEGER NOT NULL,  -- the job's own hook, not its queue's
+  command TEXT NOT NULL,
+  argv TEXT,
+  timeout_ms INTEGER NOT NULL,
+  context INTEGER NOT NULL REFERENCES context,
+  pool INTEGER,          -- that runs it; it may have died
+  token TEXT             -- of the last run
+) STRICT;
+CREATE INDEX hook_due_drained ON hook_due (queue) WHERE event = 'on_drained';
 """
 
 STEPS: Final[tuple[str, ...]] = (_STEP_1 + labels.TABLES,)

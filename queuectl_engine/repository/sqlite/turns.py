@@ -38,8 +38,9 @@ from queuectl_engine.repository.protocol import (
     Progress,
     Verdict,
 )
-from queuectl_engine.repository.sqlite import reading
+from queuectl_engine.repository.sqlite import hooks, reading
 from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.hooks import HOOKED
 from queuectl_engine.repository.sqlite.rows import (
     JOB,
     job_of,
@@ -86,7 +87,7 @@ READY_LEFT_SERVED: Final = _READY_LEFT.format(served=_SERVED)
 
 # A cancel that was asked while the job ran wins over all but success, and is decided here because
 # only here it is known for sure.
-_SETTLE: Final = """
+_SETTLE: Final = f"""
     UPDATE job
        SET state = iif(cancel_ms IS NULL, :state, :state_if_cancelled),
            reason = iif(cancel_ms IS NULL, :reason, :reason_if_cancelled),
@@ -96,7 +97,7 @@ _SETTLE: Final = """
            deaths = deaths + :deaths, cause = coalesce(:cause, cause), updated_ms = :now,
            token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
      WHERE id = :job AND token = :token AND state = 'processing'
-    RETURNING state
+    RETURNING state, {HOOKED}
 """
 _END_ATTEMPT: Final = """
     UPDATE attempt SET ended_ms = :ended, result = :result, exit_code = :exit_code,
@@ -164,7 +165,9 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
         return Verdict.LOST, None
     db.run(_END_ATTEMPT, {**who, **_history(ended)})
     _write_output(db, ended.attempt, ended.output)
-    return Verdict.SETTLED, State(rows[0][0])
+    state = State(rows[0][0])
+    hooks.settled(db, ended.attempt.job, state, rows[0][1:], ended.ending, now)
+    return Verdict.SETTLED, state
 
 
 def claim(db: Connection, worker: int, queues: Sequence[str], now: datetime) -> Claim | None:
