@@ -29,6 +29,7 @@ from queuectl_engine.errors import (
     WrongState,
 )
 from queuectl_engine.filter import Filter, parse_filter
+from queuectl_engine.following import Printed
 from queuectl_engine.job import (
     Added,
     Attempt,
@@ -86,6 +87,7 @@ __all__ = [
     "Plan",
     "PoolInfo",
     "PoolRefused",
+    "Printed",
     "QueueInfo",
     "QueuectlError",
     "ReadOnly",

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack
 
+from queuectl_engine import following
 from queuectl_engine.advice import advice
 from queuectl_engine.errors import BadInput, NoSuchCause, NoSuchJob, ReadOnly
 from queuectl_engine.explain import explain
 from queuectl_engine.filter import Field, Filter, Term
+from queuectl_engine.following import Printed
 from queuectl_engine.job import (
     STORED_AS,
     Added,
@@ -304,6 +306,22 @@ class Engine:
             newer = {job.id: job for job in found}
             jobs = [newer.get(job.id, job) for job in jobs]
         return jobs
+
+    def wait_until_empty(self, queue: str | None = None, *, timeout: float | None = None) -> bool:
+        """Block until no job of this queue, or of any, waits, retries or runs.
+
+        Jobs that are added meanwhile count too. False when `timeout` seconds were not enough.
+        """
+        return following.until_empty(self._repository, queue, timeout)
+
+    def follow(self, *ids_or_keys: int | str, attempt: int | None = None) -> Iterator[Printed]:
+        """What these jobs print, as it comes, from their last attempt on, until each has ended.
+
+        With `attempt` only that one of each. Raises NoSuchJob, also for one that is deleted
+        meanwhile.
+        """
+        jobs = self.get_all(ids_or_keys)
+        return following.follow(self._repository, jobs, attempt=attempt, missing=self._no_job)
 
     # -- acting
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 import click
 
 from queuectl_engine.cli.command import CONTEXT, Command
+from queuectl_engine.cli.following import follow_and_exit, going_on, leave, wait_for_many
 from queuectl_engine.cli.options import db_option, duration, json_option, moment, quiet_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
@@ -108,6 +109,8 @@ def _read_env(
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
+@click.option("--wait", is_flag=True, help="Return when the job has ended, with its exit code.")
+@click.option("--follow", is_flag=True, help="Like --wait, and print its output as it comes.")
 @quiet_option
 @json_option
 @db_option
@@ -123,6 +126,8 @@ def add(
     cwd: str | None,
     env: dict[str, str],
     shell: str | None,
+    wait: bool,
+    follow: bool,
     **policy: Any,
 ) -> None:
     """Queue a job and print its id.
@@ -130,16 +135,24 @@ def add(
     LINE is one quoted word for the shell. After -- a program and its arguments are run exactly
     as given, without a shell. With --file, empty lines are skipped and the other options are the
     defaults of every job.
+
+    With --wait or --follow the exit code is that of the job's last run: 128 + N for signal N, 124
+    for a timeout, 4 for a job that ended without one (cancelled, or lost with its worker). With
+    --file it is 4 when any job failed. Ctrl+C leaves the job running.
     """
     session: Session = ctx.obj
     asked = _policy(**policy)
     around = Surroundings(cwd=cwd, env=env, shell=shell)
     if file is None:
         command = _command(words, ctx.meta[_AFTER_DASHES], jsonl)
-        _add_one(session, command, asked, around, quiet, as_json)
+        if follow:
+            _refuse_with_follow(as_json)
+            _add_and_follow(session, command, asked, around, quiet)
+        else:
+            _add_one(session, command, asked, around, quiet, as_json, wait)
     else:
-        _refuse_with_file(words, asked)
-        _add_file(session, file, jsonl, asked, around, quiet, as_json)
+        _refuse_with_file(words, asked, follow)
+        _add_file(session, file, jsonl, asked, around, quiet, as_json, wait)
 
 
 def _add_one(
@@ -149,17 +162,41 @@ def _add_one(
     around: Surroundings,
     quiet: bool,
     as_json: bool,
+    wait: bool,
 ) -> None:
     with session.open(quiet=quiet) as engine:
         added = engine.add_many([engine.new_job(command, engine.context(**around), **policy)])[0]
+        if not as_json:
+            say(str(added.id) if quiet else _sentence(added))
+            sys.stdout.flush()
+        with going_on([added.id]):
+            if not quiet:
+                _hints(engine, policy.get("run_at") if added.created else None)
+            if wait:
+                engine.wait(added.id)
         if as_json:
             from queuectl_engine.cli import as_json as shapes
 
             shapes.print_json(shapes.job(engine.get(added.id)))
-        else:
-            say(str(added.id) if quiet else _sentence(added))
-        if not quiet:
-            _hints(engine, policy.get("run_at") if added.created else None)
+        if wait:
+            leave(engine, added.id)
+
+
+def _add_and_follow(
+    session: Session,
+    command: str | tuple[str, ...],
+    policy: Policy,
+    around: Surroundings,
+    quiet: bool,
+) -> None:
+    """Stdout and stderr belong to the job; whatever we say is a note to a person."""
+    with session.open(quiet=quiet) as engine:
+        added = engine.add_many([engine.new_job(command, engine.context(**around), **policy)])[0]
+        with going_on([added.id]):
+            if not quiet:
+                note(_sentence(added))
+                _hints(engine, policy.get("run_at") if added.created else None)
+            follow_and_exit(engine, added.id)
 
 
 def _add_file(
@@ -170,6 +207,7 @@ def _add_file(
     around: Surroundings,
     quiet: bool,
     as_json: bool,
+    wait: bool,
 ) -> None:
     from queuectl_engine.cli.bulk import Report, add_lines
     from queuectl_engine.cli.jsonl import LineReader, ObjectReader
@@ -190,6 +228,9 @@ def _add_file(
         report.print(as_json=as_json)
         if not quiet:
             _hints(engine, policy.get("run_at"))
+        if wait:
+            sys.stdout.flush()
+            wait_for_many(engine, report.ids())
 
 
 def _policy(
@@ -232,9 +273,16 @@ def _command(words: Sequence[str], after: int | None, jsonl: bool) -> str | tupl
     return tuple(words)
 
 
-def _refuse_with_file(words: Sequence[str], policy: Policy) -> None:
+def _refuse_with_follow(as_json: bool) -> None:
+    if as_json:
+        raise BadInput("--follow prints what the job prints; for --json take --wait")
+
+
+def _refuse_with_file(words: Sequence[str], policy: Policy, follow: bool) -> None:
     if words:
         raise BadInput("a command and --file; give one of them")
+    if follow:
+        raise BadInput("--follow is for one job; take --wait, or 'queuectl logs -f' for several")
     if policy["key"] is not None:
         raise BadInput("--key cannot name every job of a file; put keys into JSON objects")
 

@@ -31,6 +31,10 @@ class Ranges:
         else:
             self.rows.append([job_id, job_id])
 
+    def __iter__(self) -> Iterator[int]:
+        for first, last in self.rows:
+            yield from range(first, last + 1)
+
     def __str__(self) -> str:
         return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in self.rows)
 
@@ -55,6 +59,11 @@ class Report:
         self.through = last_line
         if self.ids_as_we_go:
             self._print_ids(added)
+
+    def ids(self) -> Iterator[int]:
+        """Every job that was named, new and old; thousands to the row, so that none is large."""
+        yield from self.new_ids
+        yield from self.old_ids
 
     def _print_ids(self, added: Sequence[Added]) -> None:
         try:

@@ -413,6 +413,9 @@ class JobRepository(Protocol):
     def changed(self) -> bool:
         """Whether anyone else has committed since the last call. Costs microseconds."""
 
+    def version(self) -> int:
+        """A number that is another one once anyone else has committed; for many that look."""
+
     def ring(self, pool: PoolRow | None = None) -> None:
         """Wake one sleeping worker of each pool, or of this one. Never blocks, never fails."""
 

@@ -361,8 +361,11 @@ class SqliteRepository:
         return pools.remaining(self._db, pool)
 
     def changed(self) -> bool:
-        before, self._version = self._version, self._db.value("PRAGMA data_version")
+        before, self._version = self._version, self.version()
         return self._version != before
+
+    def version(self) -> int:
+        return int(self._db.value("PRAGMA data_version"))
 
     def ring(self, pool: PoolRow | None = None) -> None:
         if pool is None:
