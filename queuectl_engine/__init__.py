@@ -38,6 +38,7 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     JobState,
     NewJob,
@@ -49,6 +50,7 @@ from queuectl_engine.job import (
     View,
     WorkerInfo,
 )
+from queuectl_engine.metrics import Histogram, QueueMetrics
 from queuectl_engine.plan import Act, Done, Plan, Selection, Undo
 from queuectl_engine.repository.protocol import Key, Page
 from queuectl_engine.safe_text import safe_output, safe_text
@@ -72,6 +74,8 @@ __all__ = [
     "Event",
     "ExitCode",
     "Filter",
+    "Happening",
+    "Histogram",
     "Job",
     "JobFailed",
     "JobState",
@@ -89,6 +93,7 @@ __all__ = [
     "PoolRefused",
     "Printed",
     "QueueInfo",
+    "QueueMetrics",
     "QueuectlError",
     "ReadOnly",
     "Scan",

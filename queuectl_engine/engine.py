@@ -27,6 +27,7 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     JobState,
     NewJob,
@@ -37,6 +38,7 @@ from queuectl_engine.job import (
     View,
 )
 from queuectl_engine.lifecycle import FINAL
+from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.new_job import (
     Changes,
     Policy,
@@ -322,6 +324,30 @@ class Engine:
         """
         jobs = self.get_all(ids_or_keys)
         return following.follow(self._repository, jobs, attempt=attempt, missing=self._no_job)
+
+    def journal(
+        self, *, since: int | None = None, job: int | str | None = None, follow: bool = False
+    ) -> Iterator[Happening]:
+        """What happened after number `since`, to all jobs or one, in its order.
+
+        Without `since` from the oldest that is kept, or with `follow` from now on; `follow` waits
+        for more and never ends. What happened to jobs that are deleted for good is left out.
+        Raises NoSuchJob; BadInput for a number that is still to come.
+        """
+        only = None if job is None else self.get(job).id
+        newest = self._repository.last_happening()
+        if since is not None and not 0 <= since <= newest:
+            raise BadInput(f"nothing has the number {since} yet; the newest is {newest}")
+        start = newest if since is None and follow else since
+        return following.journal(self._repository, since=start, job=only, keep_on=follow)
+
+    def metrics(self) -> list[QueueMetrics]:
+        """Sums and ages of every queue, for monitoring; cheap at any number of jobs."""
+        return self._repository.metrics()
+
+    def oldest_due(self) -> datetime | None:
+        """Since when the ready job that waits longest is due; None when none is ready."""
+        return self._repository.oldest_due()
 
     # -- acting
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from queuectl_engine.errors import NoSuchJob
-from queuectl_engine.job import Chunk, Job, State
+from queuectl_engine.job import Chunk, Happening, Job, State
 from queuectl_engine.lifecycle import FINAL
 from queuectl_engine.repository.protocol import JobRepository
 
@@ -19,6 +19,7 @@ POLL: Final = 0.05  # seconds between two looks at the counter
 # The counter is silent about what other threads do on this connection, so now and then we look
 # all the same.
 LOOK_ANYWAY: Final = 1.0
+_JOURNAL_PAGE: Final = 500
 _ENDED: Final = FINAL | {State.DELETED}
 
 
@@ -110,6 +111,21 @@ def _unfinished(repository: JobRepository, queue: str | None) -> int:
         for state, number in each.counts.items()
         if state not in _ENDED
     )
+
+
+def journal(
+    repository: JobRepository, *, since: int | None, job: int | None, keep_on: bool
+) -> Iterator[Happening]:
+    """What happened after number `since`; with `keep_on` also what is still to happen."""
+    while True:
+        seen = repository.version()
+        found, upto = repository.happenings(since=since, limit=_JOURNAL_PAGE, job=job)
+        yield from found
+        if upto == since:
+            if not keep_on:
+                return
+            wait_for_news(repository, seen, time.monotonic() + LOOK_ANYWAY)
+        since = upto
 
 
 def wait_for_news(repository: JobRepository, seen: int, until: float) -> None:

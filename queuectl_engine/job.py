@@ -191,6 +191,30 @@ class Event:
     detail: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened to a job, as `Engine.journal` tells it, numbered in its order.
+
+    `kind` is what a person did (added, edited, requeued, cancelled, deleted, undone), or started
+    and ended of an attempt, with the job's state after it. A gap, without a job, says that what
+    happened up to this number is not kept any more.
+    """
+
+    id: int
+    at: datetime
+    kind: str
+    job: int | None
+    user: str | None = None
+    detail: str | None = None
+    attempt: int | None = None
+    worker: str | None = None
+    result: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    state: str | None = None
+
+
 class Stream(StrEnum):
     """Where a piece of output came from; the value is its mark in the store."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from queuectl_engine.cli.terminal import iso, on_terminal
 from queuectl_engine.job import (
+    OUTWARD,
     STORED_AS,
     Attempt,
     Cause,
@@ -22,13 +23,16 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     JobState,
     PoolInfo,
     QueueInfo,
+    State,
     Stream,
     WorkerInfo,
 )
+from queuectl_engine.metrics import BUCKETS, Histogram, QueueMetrics
 from queuectl_engine.settings import Database
 
 Shape = dict[str, Any]
@@ -123,6 +127,25 @@ def event(event: Event) -> Shape:
     return {"at": iso(event.at), "kind": event.kind, "user": event.user, "detail": event.detail}
 
 
+def happening(happening: Happening) -> Shape:
+    """Something that happened to a job, with its number; null where it does not apply."""
+    return {
+        "id": happening.id,
+        "at": iso(happening.at),
+        "kind": happening.kind,
+        "job": happening.job,
+        "user": happening.user,
+        "detail": happening.detail,
+        "attempt": happening.attempt,
+        "worker": happening.worker,
+        "result": happening.result,
+        "exit_code": happening.exit_code,
+        "signal": happening.signal,
+        "reason": happening.reason,
+        "state": None if happening.state is None else OUTWARD[State(happening.state)].value,
+    }
+
+
 def texts(chunks: Iterable[Chunk]) -> list[Shape]:
     """Output in order of arrival, what one stream wrote in a row together.
 
@@ -155,6 +178,29 @@ def queue_counts(queue: QueueInfo) -> dict[str, int]:
     return {
         outward.value: sum(queue.counts.get(state, 0) for state in STORED_AS[outward])
         for outward in JobState
+    }
+
+
+def metrics(metrics: QueueMetrics, now: datetime) -> Shape:
+    """What monitoring wants of a queue; a histogram counts up to each of `bounds`, and beyond."""
+    due = metrics.oldest_due
+    return {
+        "queue": metrics.queue,
+        "oldest_ready_age": None if due is None else max(0.0, (now - due).total_seconds()),
+        "results": dict(metrics.results),
+        "retries": metrics.retries,
+        "late": metrics.late,
+        "run_time": _histogram(metrics.ran),
+        "wait_time": _histogram(metrics.waited),
+    }
+
+
+def _histogram(histogram: Histogram) -> Shape:
+    return {
+        "count": histogram.count,
+        "seconds": histogram.seconds,
+        "bounds": BUCKETS,
+        "counts": histogram.counts,
     }
 
 

@@ -29,12 +29,14 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "edit": "editing:edit",
         "failures": "failures:failures",
         "explain": "failures:explain",
+        "events": "events:events",
     },
     "Queues": {
         "status": "status:status",
         "queues": "queues:queues",
         "pause": "queues:pause",
         "resume": "queues:resume",
+        "metrics": "metrics:metrics",
     },
     "Workers": {
         "worker": "worker:worker",

@@ -33,7 +33,7 @@ def root(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         from queuectl_engine.cli.status import status
 
-        ctx.invoke(status)
+        ctx.invoke(status, checks=())
 
 
 def run(args: Sequence[str]) -> int:

@@ -82,6 +82,10 @@ _DETACHED_NAME: Final = "default"
     metavar="BYTES",
     help="Keep so much of the start and of the end of a run's output.",
 )
+@click.option(
+    "--metrics-listen", metavar="ADDRESS:PORT", help="Serve /metrics there, like 127.0.0.1:9188."
+)
+@click.option("--metrics-public", is_flag=True, help="Serve them to other hosts, too.")
 @json_option
 @db_option
 @click.pass_obj
@@ -98,6 +102,8 @@ def worker(
     stop_timeout: timedelta | None,
     log_format: str,
     output_limit: int,
+    metrics_listen: str | None,
+    metrics_public: bool,
     as_json: bool,
 ) -> None:
     """Run a pool of workers here, or in the background.
@@ -123,6 +129,8 @@ def worker(
             detached=detach,
             log_format=log_format,
             output_limit=output_limit,
+            metrics_listen=metrics_listen,
+            metrics_public=metrics_public,
         )
     if detach:
         _detach(session, options, as_json)

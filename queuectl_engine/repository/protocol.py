@@ -24,6 +24,7 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     NewJob,
     QueueInfo,
@@ -31,6 +32,7 @@ from queuectl_engine.job import (
     View,
 )
 from queuectl_engine.lifecycle import Ending, Outcome
+from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.plan import Act, Was
 
 Key = tuple[int, ...]  # a job's place in a view; only the repository that gave it reads it
@@ -276,6 +278,25 @@ class JobRepository(Protocol):
 
     def context(self, context_id: int) -> Context:
         """The captured environment that a job refers to."""
+
+    def happenings(
+        self, *, since: int | None, limit: int, job: int | None = None
+    ) -> tuple[list[Happening], int]:
+        """At most `limit` that came after number `since`, of all jobs or one, in their order.
+
+        Also the number up to which all was looked at, from which to go on: `since` at the end.
+        None is before the first that is kept. What happened to jobs that are gone is left out; a
+        gap stands for what is not kept.
+        """
+
+    def last_happening(self) -> int:
+        """The number of the newest, 0 before the first."""
+
+    def metrics(self) -> list[QueueMetrics]:
+        """Sums and ages of every queue, by name; cost follows the number of queues."""
+
+    def oldest_due(self) -> datetime | None:
+        """Since when the ready job that waits longest is due; None when none is ready."""
 
     # -- people: acts. Ids are known to exist when asked; each is all or nothing.
 

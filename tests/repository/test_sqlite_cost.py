@@ -45,6 +45,7 @@ class Crowd:
             )
         )
         self.drive.later(SECOND / 2)  # no retry is due
+        self.repo.maintain(now=self.drive.now)  # the sums are stored
         self.middle = {view: self.repo.page(view, limit=size // 20).keys[-1] for view in View}
 
     def job(self, number: int) -> NewJob:
@@ -85,6 +86,12 @@ WORK: dict[str, Callable[[Crowd], object]] = {
     "counts": lambda crowd: crowd.repo.counts(),
     "queues": lambda crowd: crowd.repo.queues(),
     "remaining": lambda crowd: crowd.repo.remaining(crowd.drive.pool),
+    "metrics": lambda crowd: crowd.repo.metrics(),
+    "oldest due": lambda crowd: crowd.repo.oldest_due(),
+    "last happening": lambda crowd: crowd.repo.last_happening(),
+    "the next happenings": lambda crowd: crowd.repo.happenings(
+        since=crowd.repo.last_happening() - 20, limit=20
+    ),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
     "nothing due": lambda crowd: crowd.repo.promote(now=crowd.drive.now),
     "add": lambda crowd: crowd.drive.add(queue="q0", key=None),

@@ -1,7 +1,8 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
 `adding` stores jobs · `turns` settles and claims · `acts` is what people do · `reading` what they
-see · `pools` who is registered · `upkeep` the file · `schema` the tables · `bell` wakes workers.
+see · `telling` what those hear who watch · `pools` who is registered · `upkeep` the file · `schema`
+the tables · `bell` wakes workers.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     NewJob,
     QueueInfo,
     State,
     View,
 )
+from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.plan import Act, Was
 from queuectl_engine.repository.protocol import (
     Asked,
@@ -52,6 +55,7 @@ from queuectl_engine.repository.sqlite import (
     place,
     pools,
     reading,
+    telling,
     turns,
     upkeep,
 )
@@ -194,6 +198,22 @@ class SqliteRepository:
 
     def context(self, context_id: int) -> Context:
         return reading.context(self._db, context_id)
+
+    def happenings(
+        self, *, since: int | None, limit: int, job: int | None = None
+    ) -> tuple[list[Happening], int]:
+        with self._db.reading():
+            return telling.happenings(self._db, since, limit, job)
+
+    def last_happening(self) -> int:
+        return telling.last(self._db)
+
+    def metrics(self) -> list[QueueMetrics]:
+        with self._db.reading():
+            return telling.metrics(self._db)
+
+    def oldest_due(self) -> datetime | None:
+        return telling.oldest_due(self._db)
 
     # -- people: acts
 
@@ -378,6 +398,8 @@ class SqliteRepository:
 
     def maintain(self, *, now: datetime) -> None:
         upkeep.purge_deleted(self._db, now)
+        telling.tally(self._db)
+        telling.forget(self._db)
         upkeep.tidy(self._db)
 
     def sync_if_due(self, worker: int, *, now: datetime) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from queuectl_engine.errors import KeyTaken
 from queuectl_engine.job import OUTWARD, Added, Context, JobState, NewJob, State
+from queuectl_engine.repository.sqlite import telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.rows import body_of, ms
 from queuectl_engine.safe_text import safe_text
@@ -55,6 +56,7 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
         added.append(Added(next_id, created=True, state=JobState.PENDING))
         next_id += 1
     db.run_many(_INSERT, rows)
+    telling.added(db, next_id - len(rows), len(rows))
     return added
 
 

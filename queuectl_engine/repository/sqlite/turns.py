@@ -38,7 +38,7 @@ from queuectl_engine.repository.protocol import (
     Progress,
     Verdict,
 )
-from queuectl_engine.repository.sqlite import reading
+from queuectl_engine.repository.sqlite import reading, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.rows import (
     JOB,
@@ -161,9 +161,11 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     if not rows:
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
+        telling.late(db, ended.attempt)
         return Verdict.LOST, None
     db.run(_END_ATTEMPT, {**who, **_history(ended.ending, ended.ended_at)})
     _write_output(db, ended.attempt, ended.output)
+    telling.ended(db, ended.attempt, State(rows[0][0]))
     return Verdict.SETTLED, State(rows[0][0])
 
 
@@ -177,6 +179,7 @@ def claim(db: Connection, worker: int, queues: Sequence[str], now: datetime) -> 
     job = job_of(rows[0])
     attempt = AttemptId(job.id, job.runs, token)
     db.run(_BEGIN_ATTEMPT, {**_args(attempt), "worker": worker, "now": ms(now)})
+    telling.started(db, job, now)
     return Claim(attempt, job, reading.context(db, job.context_id))
 
 
