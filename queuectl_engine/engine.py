@@ -255,7 +255,11 @@ class Engine:
 
     def context_of(self, job: Job) -> Context:
         """The directory, environment and shell that the job was added with."""
-        return self._repository.context(job.context_id)
+        return self.context_of_id(job.context_id)
+
+    def context_of_id(self, context_id: int) -> Context:
+        """The same by the job's `context_id`, which many jobs share."""
+        return self._repository.context(context_id)
 
     def advice(self, job: Job, attempt: Attempt) -> str | None:
         """What to try after an attempt that failed in a well-known way; None when we know none."""
@@ -278,6 +282,10 @@ class Engine:
         job = self.get(id_or_key)
         paused = any(queue.paused for queue in self.queues() if queue.name == job.queue)
         return explain(job, self.pools(), paused=paused, now=_now())
+
+    def identity(self) -> str:
+        """A name of this database that no other has, wherever it is moved."""
+        return self._repository.identity()
 
     def counts(self) -> Counts:
         """Exact numbers of jobs by state; costs the same at any size."""

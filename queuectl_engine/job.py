@@ -86,7 +86,8 @@ class NewJob:
     """A job that is not stored yet. Make it with `Engine.new_job`, which checks every field.
 
     `argv` None means that `context.shell -c command` runs; else exactly that argv, without a shell,
-    and `command` is its quoted form for people.
+    and `command` is its quoted form for people. `origin` names the same job elsewhere: one that was
+    imported from there before is not stored again, whatever became of it.
     """
 
     command: str
@@ -100,6 +101,7 @@ class NewJob:
     key: str | None = None
     allow_background: bool = False
     log_file: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What `add` did with one new job: `created` is False when its key was there already."""
+    """What `add` did with one new job.
+
+    `created` is False when its key was there already, or its origin had been imported. `state` is
+    None when that job is gone.
+    """
 
     id: int
     created: bool
-    state: JobState
+    state: JobState | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import click
 
@@ -209,12 +209,12 @@ def _add_file(
     as_json: bool,
     wait: bool,
 ) -> None:
-    from queuectl_engine.cli.bulk import Report, add_lines
+    from queuectl_engine.cli.bulk import Report, add_lines, opened
     from queuectl_engine.cli.jsonl import LineReader, ObjectReader
 
     objects = jsonl or file.lower().endswith(".jsonl")
     with ExitStack() as open_files:
-        stream = sys.stdin.buffer if file == "-" else open_files.enter_context(_opened(file))
+        stream = sys.stdin.buffer if file == "-" else open_files.enter_context(opened(file))
         engine = open_files.enter_context(session.open(quiet=quiet))
         reader: LineReader | ObjectReader
         reader = (ObjectReader if objects else LineReader)(engine, policy, around)
@@ -285,14 +285,6 @@ def _refuse_with_file(words: Sequence[str], policy: Policy, follow: bool) -> Non
         raise BadInput("--follow is for one job; take --wait, or 'queuectl logs -f' for several")
     if policy["key"] is not None:
         raise BadInput("--key cannot name every job of a file; put keys into JSON objects")
-
-
-def _opened(file: str) -> BinaryIO:
-    try:
-        return open(file, "rb")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BadInput(f"cannot read '{file}': {reason}") from error
 
 
 def _sentence(added: Added) -> str:

@@ -67,6 +67,20 @@ def job(job: Job) -> Shape:
     }
 
 
+def exported(stored: Job, context: Context, origin: str) -> Shape:
+    """A job with all that another database needs to run it, also the values of its environment."""
+    return {
+        **job(stored),
+        "cwd": context.cwd,
+        "shell": context.shell,
+        "umask": f"{context.umask:04o}",
+        "user": context.user,
+        "captured": dict(context.captured),
+        "env": dict(context.env),
+        "origin": origin,
+    }
+
+
 def cause(cause: Cause) -> Shape:
     """Why jobs are dead, and how many."""
     return {

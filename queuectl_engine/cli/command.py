@@ -30,6 +30,8 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "failures": "failures:failures",
         "explain": "failures:explain",
         "events": "events:events",
+        "export": "exporting:export_jobs",
+        "import": "importing:import_jobs",
     },
     "Queues": {
         "status": "status:status",

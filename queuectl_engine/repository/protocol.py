@@ -207,8 +207,13 @@ class JobRepository(Protocol):
     def add(self, jobs: Sequence[NewJob], *, now: datetime) -> list[Added]:
         """Store all of them or none. A key that exists with the same command changes nothing.
 
+        Nor does an origin that was stored before, be its job still there or not.
+
         Raises KeyTaken when a key belongs to a job with another command.
         """
+
+    def identity(self) -> str:
+        """A name of this database that no other has."""
 
     def get(self, ids: Collection[int]) -> dict[int, Job]:
         """The jobs that exist, by id; unknown and deleted ones are left out."""

@@ -113,6 +113,9 @@ class SqliteRepository:
         self.ring()
         return added
 
+    def identity(self) -> str:
+        return str(self._db.value("SELECT uuid FROM meta"))
+
     def get(self, ids: Collection[int]) -> dict[int, Job]:
         return reading.get(self._db, ids)
 

@@ -236,6 +236,12 @@ CREATE TABLE tallied (
   upto INTEGER NOT NULL  -- the last happening that the sums hold
 ) STRICT;
 INSERT INTO tallied VALUES (1, 0);
+-- Which job came of which job elsewhere. Kept for ever: what was imported, ran and was deleted must
+-- not run again when the same file is imported once more.
+CREATE TABLE origin (
+  name TEXT PRIMARY KEY,
+  job INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE INDEX job_waiting ON job (queue, run_at_ms) WHERE state = 'ready';
 """
 
