@@ -203,6 +203,10 @@ class Engine:
         """Those of these jobs that exist, by id."""
         return self._repository.get(list(ids))
 
+    def keys_like(self, prefix: str, *, limit: int = 100) -> dict[str, int]:
+        """Keys that begin so, in their order, and the ids of their jobs."""
+        return self._repository.keys_like(prefix, limit=limit)
+
     def jobs(
         self, state: JobState | None = None, *, queue: str | None = None, limit: int | None = None
     ) -> Iterator[Job]:

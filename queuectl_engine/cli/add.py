@@ -4,53 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from queuectl_engine.cli.command import CONTEXT, Command
+from queuectl_engine.cli.command import CONTEXT
+from queuectl_engine.cli.dashes import AFTER_DASHES, AddCommand
 from queuectl_engine.cli.following import follow_and_exit, going_on, leave, wait_for_many
-from queuectl_engine.cli.options import db_option, duration, json_option, moment, quiet_option
+from queuectl_engine.cli.options import (
+    Option,
+    complete_queues,
+    db_option,
+    duration,
+    json_option,
+    moment,
+    quiet_option,
+)
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
 from queuectl_engine.engine import Engine
 from queuectl_engine.errors import BadInput
-from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added
+from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added, NewJob
 from queuectl_engine.new_job import Policy, Surroundings
-
-_AFTER_DASHES: Final = "queuectl.after_dashes"  # words after `--`; None without it
-
-
-class AddCommand(Command):
-    """Tells a quoted line from an argv: click itself drops the `--` that makes the difference."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember how many words follow the `--` that ends the options."""
-        at = self._separator(ctx, args)
-        ctx.meta[_AFTER_DASHES] = None if at is None else len(args) - at - 1
-        return super().parse_args(ctx, args)
-
-    def _separator(self, ctx: click.Context, args: Sequence[str]) -> int | None:
-        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        taking = {name for option in options if not option.is_flag for name in option.opts}
-        position = 0
-        while position < len(args):
-            word = args[position]
-            if word == "--":
-                return position
-            position += 2 if _wants_value(word, taking) else 1
-        return None
-
-
-def _wants_value(word: str, taking: set[str]) -> bool:
-    """Whether the next word is the value of this one: `--file`, `-f`, `-qf`, but not `-fjobs`."""
-    if word.startswith("--") or not word.startswith("-"):
-        return word in taking
-    valued = [at for at, letter in enumerate(word) if f"-{letter}" in taking]
-    return bool(valued) and valued[0] == len(word) - 1
 
 
 def _read_env(
@@ -69,6 +47,8 @@ def _read_env(
 @click.argument("words", metavar="LINE | -- PROGRAM [ARG]...", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--max-retries",
+    cls=Option,
+    also=("--retries",),
     type=click.IntRange(min=0),
     metavar="N",
     default=DEFAULT_RETRIES,
@@ -76,6 +56,7 @@ def _read_env(
     help="Runs after the first one that fails.",
 )
 @click.option(
+    "-o",
     "--priority",
     type=int,
     metavar="N",
@@ -84,10 +65,24 @@ def _read_env(
     help="Higher runs earlier.",
 )
 @click.option(
-    "--run-at", type=moment, metavar="WHEN", help="Not before: ISO 8601, +10m or 'tomorrow 09:00'."
+    "-d",
+    "--run-at",
+    cls=Option,
+    also=("--delay",),
+    type=moment,
+    metavar="WHEN",
+    help="Not before: ISO 8601, +10m or 'tomorrow 09:00'.",
 )
 @click.option(
-    "--queue", metavar="NAME", default=DEFAULT_QUEUE, show_default=True, help="Lane to wait in."
+    "-g",
+    "--queue",
+    cls=Option,
+    also=("--group",),
+    metavar="NAME",
+    default=DEFAULT_QUEUE,
+    show_default=True,
+    shell_complete=complete_queues,
+    help="Lane to wait in.",
 )
 @click.option(
     "--timeout",
@@ -96,7 +91,14 @@ def _read_env(
     help="End a run that takes longer: 90, 30s, 10m.",
 )
 @click.option("--key", metavar="KEY", help="Unique name; adding it again changes nothing.")
-@click.option("--cwd", metavar="DIR", help="Directory to run in, instead of this one.")
+@click.option(
+    "-w",
+    "--cwd",
+    cls=Option,
+    also=("--working-directory",),
+    metavar="DIR",
+    help="Directory to run in, instead of this one.",
+)
 @click.option(
     "--env",
     metavar="NAME[=VALUE]",
@@ -109,6 +111,7 @@ def _read_env(
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
+@click.option("--object", "as_object", is_flag=True, hidden=True)  # what `enqueue` stands for
 @click.option("--wait", is_flag=True, help="Return when the job has ended, with its exit code.")
 @click.option("--follow", is_flag=True, help="Like --wait, and print its output as it comes.")
 @quiet_option
@@ -126,6 +129,7 @@ def add(
     cwd: str | None,
     env: dict[str, str],
     shell: str | None,
+    as_object: bool,
     wait: bool,
     follow: bool,
     **policy: Any,
@@ -144,28 +148,41 @@ def add(
     asked = _policy(**policy)
     around = Surroundings(cwd=cwd, env=env, shell=shell)
     if file is None:
-        command = _command(words, ctx.meta[_AFTER_DASHES], jsonl)
+        command = _command(words, ctx.meta[AFTER_DASHES], jsonl)
+        make = _maker(command, asked, around, as_object)
         if follow:
             _refuse_with_follow(as_json)
-            _add_and_follow(session, command, asked, around, quiet)
+            _add_and_follow(session, make, asked, quiet)
         else:
-            _add_one(session, command, asked, around, quiet, as_json, wait)
+            _add_one(session, make, asked, quiet, as_json, wait)
     else:
         _refuse_with_file(words, asked, follow)
         _add_file(session, file, jsonl, asked, around, quiet, as_json, wait)
 
 
+def _maker(
+    command: str | tuple[str, ...], policy: Policy, around: Surroundings, as_object: bool
+) -> Callable[[Engine], NewJob]:
+    """What makes the job once the database is open."""
+    if as_object and isinstance(command, str) and command.lstrip().startswith("{"):
+        from queuectl_engine.cli.jsonl import ObjectReader, with_key_for_id
+
+        line = with_key_for_id(command)
+        if line is not None:
+            return lambda engine: ObjectReader(engine, policy, around).job(line)
+    return lambda engine: engine.new_job(command, engine.context(**around), **policy)
+
+
 def _add_one(
     session: Session,
-    command: str | tuple[str, ...],
+    make: Callable[[Engine], NewJob],
     policy: Policy,
-    around: Surroundings,
     quiet: bool,
     as_json: bool,
     wait: bool,
 ) -> None:
     with session.open(quiet=quiet) as engine:
-        added = engine.add_many([engine.new_job(command, engine.context(**around), **policy)])[0]
+        added = engine.add_many([make(engine)])[0]
         if not as_json:
             say(str(added.id) if quiet else _sentence(added))
             sys.stdout.flush()
@@ -183,15 +200,11 @@ def _add_one(
 
 
 def _add_and_follow(
-    session: Session,
-    command: str | tuple[str, ...],
-    policy: Policy,
-    around: Surroundings,
-    quiet: bool,
+    session: Session, make: Callable[[Engine], NewJob], policy: Policy, quiet: bool
 ) -> None:
     """Stdout and stderr belong to the job; whatever we say is a note to a person."""
     with session.open(quiet=quiet) as engine:
-        added = engine.add_many([engine.new_job(command, engine.context(**around), **policy)])[0]
+        added = engine.add_many([make(engine)])[0]
         with going_on([added.id]):
             if not quiet:
                 note(_sentence(added))

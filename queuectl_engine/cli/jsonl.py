@@ -58,6 +58,17 @@ class ObjectReader:
         return self._contexts[name]
 
 
+def with_key_for_id(line: str) -> str | None:
+    """An object as other queues take it, its `id` as our `key`; None for what is no object."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):  # `{ echo a; }` is a line for the shell
+        return None
+    if isinstance(value, dict) and "id" in value:
+        value["key"] = value.pop("id")
+    return json.dumps(value)
+
+
 def parsed_object(line: str) -> dict[str, Any]:
     """The JSON object on a line. Raises BadInput."""
     try:

@@ -21,7 +21,12 @@ COMPLETE_VARIABLE: Final = "_QUEUECTL_COMPLETE"
 PROGRAMS: Final = ("queuectl", "queuectl-engine")
 
 
-@click.group(cls=LazyGroup, invoke_without_command=True, context_settings=CONTEXT)
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings=CONTEXT,
+    epilog="Understood, too: enqueue, ls, log, follow, rm, kill, restart, retry, dlq [list|retry].",
+)
 @db_option
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context

@@ -10,7 +10,7 @@ import click
 from queuectl_engine.cli.as_json import pool as pool_shape
 from queuectl_engine.cli.as_json import print_json
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import db_option, duration, json_option
+from queuectl_engine.cli.options import Option, complete_queues, db_option, duration, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import counted, note, say
 from queuectl_engine.errors import BadInput, PoolRefused
@@ -25,6 +25,8 @@ _DETACHED_NAME: Final = "default"
 @click.option(
     "-n",
     "--workers",
+    cls=Option,
+    also=("-j", "--jobs", "--count"),
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
@@ -32,7 +34,15 @@ _DETACHED_NAME: Final = "default"
     help="How many jobs to run at once.",
 )
 @click.option(
-    "--queue", "queues", metavar="NAME", multiple=True, help="Serve only this queue; repeatable."
+    "-g",
+    "--queue",
+    "queues",
+    cls=Option,
+    also=("--group",),
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete_queues,
+    help="Serve only this queue; repeatable.",
 )
 @click.option(
     "--backoff-base",

@@ -221,6 +221,9 @@ class JobRepository(Protocol):
     def find_keys(self, keys: Collection[str]) -> dict[str, int]:
         """The ids of the jobs that hold these keys."""
 
+    def keys_like(self, prefix: str, *, limit: int) -> dict[str, int]:
+        """Keys that begin so, in their order, and their jobs; cost follows `limit`."""
+
     def page(
         self,
         view: View,

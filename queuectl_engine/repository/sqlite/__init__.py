@@ -122,6 +122,9 @@ class SqliteRepository:
     def find_keys(self, keys: Collection[str]) -> dict[str, int]:
         return reading.find_keys(self._db, keys)
 
+    def keys_like(self, prefix: str, *, limit: int) -> dict[str, int]:
+        return reading.keys_like(self._db, prefix, limit)
+
     def page(
         self,
         view: View,
