@@ -33,6 +33,7 @@ from queuectl_engine.errors import (
 from queuectl_engine.estimate import Estimate, about
 from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.filter import Filter, parse_filter
+from queuectl_engine.following import Printed
 from queuectl_engine.hook import Hook, HookEvent
 from queuectl_engine.job import (
     Added,
@@ -42,6 +43,7 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     JobState,
     LabelInfo,
@@ -54,6 +56,7 @@ from queuectl_engine.job import (
     View,
     WorkerInfo,
 )
+from queuectl_engine.metrics import Histogram, QueueMetrics
 from queuectl_engine.plan import Act, Done, Plan, Selection, Undo
 from queuectl_engine.repository.protocol import Key, Page
 from queuectl_engine.safe_text import safe_output, safe_text
@@ -79,6 +82,8 @@ __all__ = [
     "Event",
     "ExitCode",
     "Filter",
+    "Happening",
+    "Histogram",
     "Hook",
     "HookEvent",
     "Job",
@@ -100,7 +105,9 @@ __all__ = [
     "Plan",
     "PoolInfo",
     "PoolRefused",
+    "Printed",
     "QueueInfo",
+    "QueueMetrics",
     "QueuectlError",
     "ReadOnly",
     "Scan",

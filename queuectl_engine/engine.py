@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack
 
+from queuectl_engine import following
 from queuectl_engine.advice import advice
 from queuectl_engine.errors import BadInput, NoSuchCause, NoSuchJob, ReadOnly
 from queuectl_engine.estimate import SAMPLE, Estimate, estimate
 from queuectl_engine.explain import explain
 from queuectl_engine.filter import Field, Filter, Term
+from queuectl_engine.following import Printed
 from queuectl_engine.hook import DEFAULT_TIMEOUT, Hook, HookEvent, event_of, new_hook
 from queuectl_engine.job import (
     STORED_AS,
@@ -27,6 +29,7 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     JobState,
     LabelInfo,
@@ -38,6 +41,7 @@ from queuectl_engine.job import (
     View,
 )
 from queuectl_engine.lifecycle import FINAL
+from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.new_job import (
     Changes,
     Policy,
@@ -203,6 +207,10 @@ class Engine:
         """Those of these jobs that exist, by id."""
         return self._repository.get(list(ids))
 
+    def keys_like(self, prefix: str, *, limit: int = 100) -> dict[str, int]:
+        """Keys that begin so, in their order, and the ids of their jobs."""
+        return self._repository.keys_like(prefix, limit=limit)
+
     def jobs(
         self, state: JobState | None = None, *, queue: str | None = None, limit: int | None = None
     ) -> Iterator[Job]:
@@ -255,7 +263,11 @@ class Engine:
 
     def context_of(self, job: Job) -> Context:
         """The directory, environment and shell that the job was added with."""
-        return self._repository.context(job.context_id)
+        return self.context_of_id(job.context_id)
+
+    def context_of_id(self, context_id: int) -> Context:
+        """The same by the job's `context_id`, which many jobs share."""
+        return self._repository.context(context_id)
 
     def advice(self, job: Job, attempt: Attempt) -> str | None:
         """What to try after an attempt that failed in a well-known way; None when we know none."""
@@ -283,6 +295,10 @@ class Engine:
         job = self.get(id_or_key)
         paused = any(queue.paused for queue in self.queues() if queue.name == job.queue)
         return explain(job, self.pools(), paused=paused, now=_now())
+
+    def identity(self) -> str:
+        """A name of this database that no other has, wherever it is moved."""
+        return self._repository.identity()
 
     def counts(self) -> Counts:
         """Exact numbers of jobs by state; costs the same at any size."""
@@ -326,6 +342,46 @@ class Engine:
             newer = {job.id: job for job in found}
             jobs = [newer.get(job.id, job) for job in jobs]
         return jobs
+
+    def wait_until_empty(self, queue: str | None = None, *, timeout: float | None = None) -> bool:
+        """Block until no job of this queue, or of any, waits, retries or runs.
+
+        Jobs that are added meanwhile count too. False when `timeout` seconds were not enough.
+        """
+        return following.until_empty(self._repository, queue, timeout)
+
+    def follow(self, *ids_or_keys: int | str, attempt: int | None = None) -> Iterator[Printed]:
+        """What these jobs print, as it comes, from their last attempt on, until each has ended.
+
+        With `attempt` only that one of each. Raises NoSuchJob, also for one that is deleted
+        meanwhile.
+        """
+        jobs = self.get_all(ids_or_keys)
+        return following.follow(self._repository, jobs, attempt=attempt, missing=self._no_job)
+
+    def journal(
+        self, *, since: int | None = None, job: int | str | None = None, follow: bool = False
+    ) -> Iterator[Happening]:
+        """What happened after number `since`, to all jobs or one, in its order.
+
+        Without `since` from the oldest that is kept, or with `follow` from now on; `follow` waits
+        for more and never ends. What happened to jobs that are deleted for good is left out.
+        Raises NoSuchJob; BadInput for a number that is still to come.
+        """
+        only = None if job is None else self.get(job).id
+        newest = self._repository.last_happening()
+        if since is not None and not 0 <= since <= newest:
+            raise BadInput(f"nothing has the number {since} yet; the newest is {newest}")
+        start = newest if since is None and follow else since
+        return following.journal(self._repository, since=start, job=only, keep_on=follow)
+
+    def metrics(self) -> list[QueueMetrics]:
+        """Sums and ages of every queue, for monitoring; cheap at any number of jobs."""
+        return self._repository.metrics()
+
+    def oldest_due(self) -> datetime | None:
+        """Since when the ready job that waits longest is due; None when none is ready."""
+        return self._repository.oldest_due()
 
     # -- acting
 

@@ -87,7 +87,9 @@ class NewJob:
 
     `argv` None means that `context.shell -c command` runs; else exactly that argv, without a shell,
     and `command` is its quoted form for people. `schedule` is the one that adds it, if one does.
-    `on_dead` and `on_completed` are lines for that shell, run when the job has ended so.
+    `on_dead` and `on_completed` are lines for that shell, run when the job has ended so. `origin`
+    names the same job elsewhere: one that was imported from there before is not stored again,
+    whatever became of it.
     """
 
     command: str
@@ -107,6 +109,7 @@ class NewJob:
     schedule: int | None = None
     on_dead: str | None = None
     on_completed: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +163,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What `add` did with one new job: `created` is False when its key was there already."""
+    """What `add` did with one new job.
+
+    `created` is False when its key was there already, or its origin had been imported. `state` is
+    None when that job is gone.
+    """
 
     id: int
     created: bool
-    state: JobState
+    state: JobState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +224,30 @@ class Event:
     kind: str
     user: str
     detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened to a job, as `Engine.journal` tells it, numbered in its order.
+
+    `kind` is what a person did (added, edited, requeued, cancelled, deleted, undone), or started
+    and ended of an attempt, with the job's state after it. A gap, without a job, says that what
+    happened up to this number is not kept any more.
+    """
+
+    id: int
+    at: datetime
+    kind: str
+    job: int | None
+    user: str | None = None
+    detail: str | None = None
+    attempt: int | None = None
+    worker: str | None = None
+    result: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    state: str | None = None
 
 
 class Stream(StrEnum):

@@ -17,6 +17,7 @@ UNWANTED = {
     "click",
     "cronsim",
     "multiprocessing",
+    "prometheus_client",
     "psycopg",
     "queuectl_engine.cli",
     "queuectl_engine.pool",
@@ -49,6 +50,21 @@ def test_a_fresh_interpreter_loads_only_what_it_needs(tmp_path: Path, use: str) 
     loaded = set(done.stdout.split())
     assert "queuectl_engine.engine" in loaded
     assert {name for name in loaded if name in UNWANTED} == set()
+
+
+def test_a_pool_loads_no_metrics_library_unless_it_serves_metrics() -> None:
+    script = (
+        "import queuectl_engine.pool.preload, queuectl_engine.pool.supervisor, sys\n"
+        "print(*sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    loaded = set(done.stdout.split())
+    assert "queuectl_engine.pool.worker" in loaded
+    assert loaded.isdisjoint({"prometheus_client", "http.server", "click", "rich"})
 
 
 def test_no_module_imports_the_sqlite_of_the_system() -> None:

@@ -29,7 +29,7 @@ from queuectl_engine.plan import Act, Selection
 
 @click.command(cls=Command, context_settings=CONTEXT)
 @jobs_argument
-@click.option("--all", "every", is_flag=True, help="Every dead job.")
+@click.option("-a", "--all", "every", is_flag=True, help="Every dead job.")
 @click.option(
     "--at", type=moment, metavar="WHEN", help="Not before: ISO 8601, +10m or 'tomorrow 09:00'."
 )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO, Final
+from typing import Any
 
 import click
 
-from queuectl_engine.cli.command import CONTEXT, Command
+from queuectl_engine.cli.command import CONTEXT
+from queuectl_engine.cli.dashes import AFTER_DASHES, AddCommand
+from queuectl_engine.cli.following import follow_and_exit, going_on, leave, wait_for_many
 from queuectl_engine.cli.options import (
+    Option,
+    complete_queues,
     db_option,
     duration,
     json_option,
@@ -26,39 +30,8 @@ from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
 from queuectl_engine.engine import Engine
 from queuectl_engine.errors import BadInput
-from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added
+from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added, NewJob
 from queuectl_engine.new_job import Policy, Surroundings
-
-AFTER_DASHES: Final = "queuectl.after_dashes"  # words after `--`; None without it
-
-
-class AddCommand(Command):
-    """Tells a quoted line from an argv: click itself drops the `--` that makes the difference."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember how many words follow the `--` that ends the options."""
-        at = self._separator(ctx, args)
-        ctx.meta[AFTER_DASHES] = None if at is None else len(args) - at - 1
-        return super().parse_args(ctx, args)
-
-    def _separator(self, ctx: click.Context, args: Sequence[str]) -> int | None:
-        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        taking = {name for option in options if not option.is_flag for name in option.opts}
-        position = 0
-        while position < len(args):
-            word = args[position]
-            if word == "--":
-                return position
-            position += 2 if _wants_value(word, taking) else 1
-        return None
-
-
-def _wants_value(word: str, taking: set[str]) -> bool:
-    """Whether the next word is the value of this one: `--file`, `-f`, `-qf`, but not `-fjobs`."""
-    if word.startswith("--") or not word.startswith("-"):
-        return word in taking
-    valued = [at for at, letter in enumerate(word) if f"-{letter}" in taking]
-    return bool(valued) and valued[0] == len(word) - 1
 
 
 def _read_env(
@@ -77,6 +50,8 @@ def _read_env(
 @click.argument("words", metavar="LINE | -- PROGRAM [ARG]...", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--max-retries",
+    cls=Option,
+    also=("--retries",),
     type=click.IntRange(min=0),
     metavar="N",
     default=DEFAULT_RETRIES,
@@ -84,6 +59,7 @@ def _read_env(
     help="Runs after the first one that fails.",
 )
 @click.option(
+    "-o",
     "--priority",
     type=int,
     metavar="N",
@@ -92,10 +68,24 @@ def _read_env(
     help="Higher runs earlier.",
 )
 @click.option(
-    "--run-at", type=moment, metavar="WHEN", help="Not before: ISO 8601, +10m or 'tomorrow 09:00'."
+    "-d",
+    "--run-at",
+    cls=Option,
+    also=("--delay",),
+    type=moment,
+    metavar="WHEN",
+    help="Not before: ISO 8601, +10m or 'tomorrow 09:00'.",
 )
 @click.option(
-    "--queue", metavar="NAME", default=DEFAULT_QUEUE, show_default=True, help="Lane to wait in."
+    "-g",
+    "--queue",
+    cls=Option,
+    also=("--group",),
+    metavar="NAME",
+    default=DEFAULT_QUEUE,
+    show_default=True,
+    shell_complete=complete_queues,
+    help="Lane to wait in.",
 )
 @click.option(
     "--timeout",
@@ -104,7 +94,14 @@ def _read_env(
     help="End a run that takes longer: 90, 30s, 10m.",
 )
 @click.option("--key", metavar="KEY", help="Unique name; adding it again changes nothing.")
-@click.option("--cwd", metavar="DIR", help="Directory to run in, instead of this one.")
+@click.option(
+    "-w",
+    "--cwd",
+    cls=Option,
+    also=("--working-directory",),
+    metavar="DIR",
+    help="Directory to run in, instead of this one.",
+)
 @click.option(
     "--env",
     metavar="NAME[=VALUE]",
@@ -122,6 +119,9 @@ def _read_env(
 @click.option("--on-completed", metavar="LINE", help="What a pool runs when it has completed.")
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
+@click.option("--object", "as_object", is_flag=True, hidden=True)  # what `enqueue` stands for
+@click.option("--wait", is_flag=True, help="Return when the job has ended, with its exit code.")
+@click.option("--follow", is_flag=True, help="Like --wait, and print its output as it comes.")
 @quiet_option
 @json_option
 @db_option
@@ -137,6 +137,9 @@ def add(
     cwd: str | None,
     env: dict[str, str],
     shell: str | None,
+    as_object: bool,
+    wait: bool,
+    follow: bool,
     **policy: Any,
 ) -> None:
     """Queue a job and print its id.
@@ -144,6 +147,10 @@ def add(
     LINE is one quoted word for the shell. After -- a program and its arguments are run exactly
     as given, without a shell. With --file, empty lines are skipped and the other options are the
     defaults of every job.
+
+    With --wait or --follow the exit code is that of the job's last run: 128 + N for signal N, 124
+    for a timeout, 4 for a job that ended without one (cancelled, or lost with its worker). With
+    --file it is 4 when any job failed. Ctrl+C leaves the job running.
     """
     session: Session = ctx.obj
     asked = policy_of(**policy)
@@ -152,30 +159,67 @@ def add(
         if jsonl:
             raise BadInput("--jsonl says how to read --file, which is missing")
         command = command_of(words, ctx.meta[AFTER_DASHES])
-        _add_one(session, command, asked, around, quiet, as_json)
+        make = _maker(command, asked, around, as_object)
+        if follow:
+            _refuse_with_follow(as_json)
+            _add_and_follow(session, make, asked, quiet)
+        else:
+            _add_one(session, make, asked, quiet, as_json, wait)
     else:
-        _refuse_with_file(words, asked)
-        _add_file(session, file, jsonl, asked, around, quiet, as_json)
+        _refuse_with_file(words, asked, follow)
+        _add_file(session, file, jsonl, asked, around, quiet, as_json, wait)
+
+
+def _maker(
+    command: str | tuple[str, ...], policy: Policy, around: Surroundings, as_object: bool
+) -> Callable[[Engine], NewJob]:
+    """What makes the job once the database is open."""
+    if as_object and isinstance(command, str) and command.lstrip().startswith("{"):
+        from queuectl_engine.cli.jsonl import ObjectReader, with_key_for_id
+
+        line = with_key_for_id(command)
+        if line is not None:
+            return lambda engine: ObjectReader(engine, policy, around).job(line)
+    return lambda engine: engine.new_job(command, engine.context(**around), **policy)
 
 
 def _add_one(
     session: Session,
-    command: str | tuple[str, ...],
+    make: Callable[[Engine], NewJob],
     policy: Policy,
-    around: Surroundings,
     quiet: bool,
     as_json: bool,
+    wait: bool,
 ) -> None:
     with session.open(quiet=quiet) as engine:
-        added = engine.add_many([engine.new_job(command, engine.context(**around), **policy)])[0]
+        added = engine.add_many([make(engine)])[0]
+        if not as_json:
+            say(str(added.id) if quiet else _sentence(added))
+            sys.stdout.flush()
+        with going_on([added.id]):
+            if not quiet:
+                _hints(engine, policy.get("run_at") if added.created else None)
+            if wait:
+                engine.wait(added.id)
         if as_json:
             from queuectl_engine.cli import as_json as shapes
 
             shapes.print_json(shapes.job(engine.get(added.id)))
-        else:
-            say(str(added.id) if quiet else _sentence(added))
-        if not quiet:
-            _hints(engine, policy.get("run_at") if added.created else None)
+        if wait:
+            leave(engine, added.id)
+
+
+def _add_and_follow(
+    session: Session, make: Callable[[Engine], NewJob], policy: Policy, quiet: bool
+) -> None:
+    """Stdout and stderr belong to the job; whatever we say is a note to a person."""
+    with session.open(quiet=quiet) as engine:
+        added = engine.add_many([make(engine)])[0]
+        with going_on([added.id]):
+            if not quiet:
+                note(_sentence(added))
+                _hints(engine, policy.get("run_at") if added.created else None)
+            follow_and_exit(engine, added.id)
 
 
 def _add_file(
@@ -186,13 +230,14 @@ def _add_file(
     around: Surroundings,
     quiet: bool,
     as_json: bool,
+    wait: bool,
 ) -> None:
-    from queuectl_engine.cli.bulk import Report, add_lines
+    from queuectl_engine.cli.bulk import Report, add_lines, opened
     from queuectl_engine.cli.jsonl import LineReader, ObjectReader
 
     objects = jsonl or file.lower().endswith(".jsonl")
     with ExitStack() as open_files:
-        stream = sys.stdin.buffer if file == "-" else open_files.enter_context(_opened(file))
+        stream = sys.stdin.buffer if file == "-" else open_files.enter_context(opened(file))
         engine = open_files.enter_context(session.open(quiet=quiet))
         reader: LineReader | ObjectReader
         reader = (ObjectReader if objects else LineReader)(engine, policy, around)
@@ -206,6 +251,9 @@ def _add_file(
         report.print(as_json=as_json)
         if not quiet:
             _hints(engine, policy.get("run_at"))
+        if wait:
+            sys.stdout.flush()
+            wait_for_many(engine, report.ids())
 
 
 def policy_of(
@@ -263,19 +311,18 @@ def command_of(
     return tuple(words)
 
 
-def _refuse_with_file(words: Sequence[str], policy: Policy) -> None:
+def _refuse_with_follow(as_json: bool) -> None:
+    if as_json:
+        raise BadInput("--follow prints what the job prints; for --json take --wait")
+
+
+def _refuse_with_file(words: Sequence[str], policy: Policy, follow: bool) -> None:
     if words:
         raise BadInput("a command and --file; give one of them")
+    if follow:
+        raise BadInput("--follow is for one job; take --wait, or 'queuectl logs -f' for several")
     if policy["key"] is not None:
         raise BadInput("--key cannot name every job of a file; put keys into JSON objects")
-
-
-def _opened(file: str) -> BinaryIO:
-    try:
-        return open(file, "rb")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BadInput(f"cannot read '{file}': {reason}") from error
 
 
 def _sentence(added: Added) -> str:

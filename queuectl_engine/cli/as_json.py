@@ -17,6 +17,7 @@ from queuectl_engine.cli.terminal import iso, on_terminal
 from queuectl_engine.estimate import Estimate
 from queuectl_engine.hook import Hook
 from queuectl_engine.job import (
+    OUTWARD,
     STORED_AS,
     Attempt,
     Cause,
@@ -24,14 +25,17 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     JobState,
     LabelInfo,
     PoolInfo,
     QueueInfo,
+    State,
     Stream,
     WorkerInfo,
 )
+from queuectl_engine.metrics import BUCKETS, Histogram, QueueMetrics
 from queuectl_engine.schedule import Schedule
 from queuectl_engine.settings import Database
 
@@ -70,6 +74,20 @@ def job(job: Job) -> Shape:
         "schedule": job.schedule_id,
         "on_dead": job.on_dead,
         "on_completed": job.on_completed,
+    }
+
+
+def exported(stored: Job, context: Context, origin: str) -> Shape:
+    """A job with all that another database needs to run it, also the values of its environment."""
+    return {
+        **job(stored),
+        "cwd": context.cwd,
+        "shell": context.shell,
+        "umask": f"{context.umask:04o}",
+        "user": context.user,
+        "captured": dict(context.captured),
+        "env": dict(context.env),
+        "origin": origin,
     }
 
 
@@ -134,6 +152,25 @@ def attempt(attempt: Attempt) -> Shape:
 def event(event: Event) -> Shape:
     """What a person did to a job."""
     return {"at": iso(event.at), "kind": event.kind, "user": event.user, "detail": event.detail}
+
+
+def happening(happening: Happening) -> Shape:
+    """Something that happened to a job, with its number; null where it does not apply."""
+    return {
+        "id": happening.id,
+        "at": iso(happening.at),
+        "kind": happening.kind,
+        "job": happening.job,
+        "user": happening.user,
+        "detail": happening.detail,
+        "attempt": happening.attempt,
+        "worker": happening.worker,
+        "result": happening.result,
+        "exit_code": happening.exit_code,
+        "signal": happening.signal,
+        "reason": happening.reason,
+        "state": None if happening.state is None else OUTWARD[State(happening.state)].value,
+    }
 
 
 def texts(chunks: Iterable[Chunk]) -> list[Shape]:
@@ -220,6 +257,29 @@ def hook(hook: Hook) -> Shape:
         "timeout": hook.timeout.total_seconds(),
         "cwd": hook.context.cwd,
         "user": hook.context.user,
+    }
+
+
+def metrics(metrics: QueueMetrics, now: datetime) -> Shape:
+    """What monitoring wants of a queue; a histogram counts up to each of `bounds`, and beyond."""
+    due = metrics.oldest_due
+    return {
+        "queue": metrics.queue,
+        "oldest_ready_age": None if due is None else max(0.0, (now - due).total_seconds()),
+        "results": dict(metrics.results),
+        "retries": metrics.retries,
+        "late": metrics.late,
+        "run_time": _histogram(metrics.ran),
+        "wait_time": _histogram(metrics.waited),
+    }
+
+
+def _histogram(histogram: Histogram) -> Shape:
+    return {
+        "count": histogram.count,
+        "seconds": histogram.seconds,
+        "bounds": BUCKETS,
+        "counts": histogram.counts,
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, TypeVar
+from itertools import islice
+from typing import Any, BinaryIO, Final, TypeVar
 
 from queuectl_engine.cli.as_json import print_json
 from queuectl_engine.cli.terminal import counted, say
@@ -31,6 +32,10 @@ class Ranges:
         else:
             self.rows.append([job_id, job_id])
 
+    def __iter__(self) -> Iterator[int]:
+        for first, last in self.rows:
+            yield from range(first, last + 1)
+
     def __str__(self) -> str:
         return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in self.rows)
 
@@ -45,6 +50,9 @@ class Report:
     new_ids: Ranges = field(default_factory=Ranges)
     old_ids: Ranges = field(default_factory=Ranges)
     through: int = 0  # the last line of which everything is stored
+    word: str = "enqueued"
+    unit: str = "lines"
+    more: Callable[[], dict[str, Any]] = dict  # of what `--json` tells
 
     def take(self, added: Sequence[Added], last_line: int) -> None:
         """Count a stored chunk."""
@@ -55,6 +63,11 @@ class Report:
         self.through = last_line
         if self.ids_as_we_go:
             self._print_ids(added)
+
+    def ids(self) -> Iterator[int]:
+        """Every job that was named, new and old; thousands to the row, so that none is large."""
+        yield from self.new_ids
+        yield from self.old_ids
 
     def _print_ids(self, added: Sequence[Added]) -> None:
         try:
@@ -67,11 +80,20 @@ class Report:
         """Say how many jobs there are now, and which."""
         if as_json:
             ids = {"ids": self.new_ids.rows, "existing_ids": self.old_ids.rows}
-            print_json({"created": self.created, "existing": self.existing, **ids})
+            print_json({"created": self.created, "existing": self.existing, **ids, **self.more()})
         elif not self.ids_as_we_go:
-            say(f"{counted(self.created, 'job')} enqueued{_named(self.new_ids)}")
+            say(f"{counted(self.created, 'job')} {self.word}{_named(self.new_ids)}")
             if self.existing:
                 say(f"{counted(self.existing, 'job')} existed{_named(self.old_ids)}")
+
+
+def opened(file: str) -> BinaryIO:
+    """A file to read bytes from; the caller closes it. Raises BadInput that says why not."""
+    try:
+        return open(file, "rb")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"cannot read '{file}': {reason}") from error
 
 
 def add_lines(
@@ -81,41 +103,49 @@ def add_lines(
 
     At a line that cannot be added, those before it are stored and the error names the line.
     """
+    store_all(engine, _jobs(stream, job_of), report)
+
+
+def store_all(engine: Engine, jobs: Iterator[Numbered], report: Report) -> None:
+    """Store jobs as they come, in chunks. When they end with BadInput, those before are stored."""
+    full = True
+    while full:
+        chunk, error = _next_chunk(jobs)
+        full = len(chunk) == CHUNK
+        _store(engine, chunk, report)
+        if error:
+            raise _stopped(error, report) from error
+
+
+def _next_chunk(jobs: Iterator[Numbered]) -> tuple[list[Numbered], BadInput | None]:
     chunk: list[Numbered] = []
     try:
-        for number, line in _lines(stream):
-            try:
-                chunk.append((number, job_of(line)))
-            except BadInput as error:
-                _store(engine, chunk, report)
-                raise _stopped(error, report, f"line {number}: ") from error
-            if len(chunk) == CHUNK:
-                _store(engine, chunk, report)
-                chunk = []
-    except _BadLine as error:
-        _store(engine, chunk, report)
-        raise _stopped(BadInput(str(error)), report, f"line {error.number}: ") from error
-    _store(engine, chunk, report)
+        for numbered in islice(jobs, CHUNK):
+            chunk.append(numbered)  # noqa: PERF402 - what was read before an error is kept
+    except BadInput as error:
+        return chunk, error
+    return chunk, None
 
 
-class _BadLine(Exception):
-    """A line that cannot even be read."""
+def _jobs(stream: BinaryIO, job_of: Callable[[str], NewJob]) -> Iterator[Numbered]:
+    for number, line in numbered_lines(stream):
+        try:
+            yield number, job_of(line)
+        except BadInput as error:
+            raise BadInput(f"line {number}: {error}") from error
 
-    def __init__(self, number: int, why: str) -> None:
-        super().__init__(why)
-        self.number = number
 
-
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
+def numbered_lines(stream: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[tuple[int, str]]:
+    """The lines that are not empty, counted from 1. Raises BadInput for one that is no text."""
     number = 0
-    while raw := stream.readline(LONGEST_LINE + 1):
+    while raw := stream.readline(longest + 1):
         number += 1
-        if len(raw) > LONGEST_LINE:
-            raise _BadLine(number, f"it is longer than {LONGEST_LINE} bytes")
+        if len(raw) > longest:
+            raise BadInput(f"line {number}: it is longer than {longest} bytes")
         try:
             line = raw.decode().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise _BadLine(number, "it is not valid UTF-8") from None
+            raise BadInput(f"line {number}: it is not valid UTF-8") from None
         if line.strip():
             yield number, line
 
@@ -141,7 +171,7 @@ def _store(engine: Engine, chunk: Sequence[Numbered], report: Report) -> None:
 def _stopped(error: _Error, report: Report, where: str = "") -> _Error:
     done = "nothing was added"
     if report.through:
-        done = f"lines 1 to {report.through} were added, what follows was not"
+        done = f"{report.unit} 1 to {report.through} were added, what follows was not"
     return type(error)(f"{where}{error}; {done}")
 
 

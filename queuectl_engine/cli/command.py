@@ -29,6 +29,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "edit": "editing:edit",
         "failures": "failures:failures",
         "explain": "failures:explain",
+        "events": "events:events",
+        "export": "exporting:export_jobs",
+        "import": "importing:import_jobs",
     },
     "Queues": {
         "status": "status:status",
@@ -38,6 +41,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "resume": "queues:resume",
         "schedule": "schedules:schedule_group",
         "hook": "hooks:hook_group",
+        "metrics": "metrics:metrics",
     },
     "Workers": {
         "worker": "worker:worker",
@@ -49,6 +53,25 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "initdb": "initdb:initdb",
         "completion": "completion:completion",
     },
+}
+# What people type who come from elsewhere, and what it means here.
+ALIASES: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    ("enqueue",): ("add", "--object"),
+    ("ls",): ("list",),
+    ("log",): ("logs",),
+    ("follow",): ("logs", "--follow"),
+    ("fo",): ("logs", "--follow"),
+    ("rm",): ("delete",),
+    ("remove",): ("delete",),
+    ("kill",): ("cancel",),
+    ("restart",): ("requeue",),
+    ("retry",): ("requeue",),
+    ("re",): ("requeue",),
+    ("dlq",): ("list", "--dlq"),
+    ("dlq", "list"): ("list", "--dlq"),
+    ("dlq", "retry"): ("requeue",),
+    ("worker", "start"): ("worker",),
+    ("worker", "stop"): ("stop",),
 }
 _WHERE: Final = {name: where for group in COMMANDS.values() for name, where in group.items()}
 
@@ -101,6 +124,10 @@ class LazyGroup(Command, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called. Raises BadInput that names the closest one we have."""
+        for words in (tuple(args[:2]), tuple(args[:1])):
+            if words in ALIASES:
+                args = [*ALIASES[words], *args[len(words) :]]
+                break
         name = args[0]
         if name not in _WHERE and not ctx.resilient_parsing and not name.startswith("-"):
             close = get_close_matches(name, _WHERE, n=1)

@@ -8,8 +8,9 @@ from typing import Final
 import click
 
 from queuectl_engine.cli import as_json as shapes
-from queuectl_engine.cli.add import AFTER_DASHES, AddCommand, command_of
+from queuectl_engine.cli.add import command_of
 from queuectl_engine.cli.command import CONTEXT, Command, Group
+from queuectl_engine.cli.dashes import AFTER_DASHES, AddCommand
 from queuectl_engine.cli.options import db_option, duration, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table

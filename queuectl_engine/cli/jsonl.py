@@ -41,7 +41,7 @@ class ObjectReader:
 
     def job(self, line: str) -> NewJob:
         """The job that the object describes. Raises BadInput for what it cannot mean."""
-        fields = _checked(_object(line))
+        fields = checked_fields(parsed_object(line))
         if ("command" in fields) == ("argv" in fields):
             raise BadInput("give either 'command' or 'argv'")
         command = fields.pop("command" if "command" in fields else "argv")
@@ -58,7 +58,19 @@ class ObjectReader:
         return self._contexts[name]
 
 
-def _object(line: str) -> dict[str, Any]:
+def with_key_for_id(line: str) -> str | None:
+    """An object as other queues take it, its `id` as our `key`; None for what is no object."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):  # `{ echo a; }` is a line for the shell
+        return None
+    if isinstance(value, dict) and "id" in value:
+        value["key"] = value.pop("id")
+    return json.dumps(value)
+
+
+def parsed_object(line: str) -> dict[str, Any]:
+    """The JSON object on a line. Raises BadInput."""
     try:
         value = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -73,11 +85,17 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+def checked_fields(given: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
+    """The fields of a job by name, each of its kind; with `strict` nothing else may be there.
+
+    Raises BadInput.
+    """
     fields = {}
     for name, value in given.items():
         known = name.replace("-", "_")  # the options are spelled so
         if known not in _FIELDS:
+            if not strict:
+                continue
             raise BadInput(f"unknown key '{safe_text(name)}'; known are {', '.join(_FIELDS)}")
         if known in fields:
             raise BadInput(f"'{known}' is given twice")

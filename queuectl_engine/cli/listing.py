@@ -14,7 +14,9 @@ from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.many import matching, of_cause, parsed_filter
 from queuectl_engine.cli.options import (
     STATES,
+    Option,
     cause_option,
+    complete_queues,
     db_option,
     filter_option,
     json_option,
@@ -44,8 +46,16 @@ COLUMNS: Final = (
 @click.command("list", cls=Command, context_settings=CONTEXT)
 @click.option("--state", type=STATES, help="Jobs in this state, instead of pending ones.")
 @click.option("--dlq", is_flag=True, help="The dead-letter queue: the same as --state dead.")
-@click.option("--all", "every", is_flag=True, help="Jobs in every state, by id.")
-@click.option("--queue", metavar="NAME", help="Jobs of this queue only.")
+@click.option("-a", "--all", "every", is_flag=True, help="Jobs in every state, by id.")
+@click.option(
+    "-g",
+    "--queue",
+    cls=Option,
+    also=("--group",),
+    metavar="NAME",
+    shell_complete=complete_queues,
+    help="Jobs of this queue only.",
+)
 @click.option(
     "-l", "--label", "labels", metavar="TEXT", multiple=True, help="Short for --filter label:TEXT."
 )

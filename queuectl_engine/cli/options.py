@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,7 +14,48 @@ from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import JobState
 from queuectl_engine.times import parse_duration, parse_moment
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 STATES: Final = click.Choice([state.value for state in JobState])
+
+
+class Option(click.Option):
+    """An option with further spellings, which people know from elsewhere; the help is silent."""
+
+    def __init__(self, *args: Any, also: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.also = tuple(also)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser know all spellings; afterwards only the usual ones are left."""
+        shown = self.opts
+        self.opts = [*shown, *self.also]
+        try:
+            super().add_to_parser(parser, ctx)
+        finally:
+            self.opts = shown
+
+
+def complete_jobs(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """What Tab offers for a job; loaded only then."""
+    from queuectl_engine.cli.completing import jobs
+
+    return jobs(ctx, param, typed)
+
+
+def complete_queues(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """What Tab offers for a queue."""
+    from queuectl_engine.cli.completing import queues
+
+    return queues(ctx, param, typed)
+
+
+def complete_pools(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """What Tab offers for a pool."""
+    from queuectl_engine.cli.completing import pools
+
+    return pools(ctx, param, typed)
 
 
 def moment(text: str) -> datetime:
@@ -48,9 +90,18 @@ db_option: Final = click.option(
     help="Database to use, instead of $QUEUECTL_DB or ./queue.db.",
 )
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-quiet_option: Final = click.option("-q", "--quiet", is_flag=True, help="Print only ids.")
-job_argument: Final = click.argument("job", metavar="ID")
-jobs_argument: Final = click.argument("jobs", metavar="ID...", nargs=-1)
+quiet_option: Final = click.option(
+    "-q",
+    "--quiet",
+    cls=Option,
+    also=("-p", "--print-task-id"),
+    is_flag=True,
+    help="Print only ids.",
+)
+job_argument: Final = click.argument("job", metavar="ID", shell_complete=complete_jobs)
+jobs_argument: Final = click.argument(
+    "jobs", metavar="ID...", nargs=-1, shell_complete=complete_jobs
+)
 cause_option: Final = click.option(
     "--cause", type=int, metavar="ID", help="Jobs that are dead of this cause; see 'failures'."
 )
@@ -79,5 +130,8 @@ no_retry_on_option: Final = click.option(
 )
 yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask about many jobs.")
 pool_option: Final = click.option(
-    "--pool", metavar="NAME", help="Which pool, when more than one runs."
+    "--pool",
+    metavar="NAME",
+    shell_complete=complete_pools,
+    help="Which pool, when more than one runs.",
 )

@@ -10,7 +10,7 @@ import click
 
 from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import db_option, json_option
+from queuectl_engine.cli.options import complete_queues, db_option, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
 from queuectl_engine.cli.terminal import note, say
@@ -23,7 +23,9 @@ COLUMNS: Final = (
     *(Column(state.upper(), right=True) for state in JobState),
     Column("EMPTY IN"),
 )
-_names: Final = click.argument("names", metavar="[QUEUE]...", nargs=-1)
+_names: Final = click.argument(
+    "names", metavar="[QUEUE]...", nargs=-1, shell_complete=complete_queues
+)
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

@@ -21,7 +21,12 @@ COMPLETE_VARIABLE: Final = "_QUEUECTL_COMPLETE"
 PROGRAMS: Final = ("queuectl", "queuectl-engine")
 
 
-@click.group(cls=LazyGroup, invoke_without_command=True, context_settings=CONTEXT)
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings=CONTEXT,
+    epilog="Understood, too: enqueue, ls, log, follow, rm, kill, restart, retry, dlq [list|retry].",
+)
 @db_option
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
@@ -33,7 +38,7 @@ def root(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         from queuectl_engine.cli.status import status
 
-        ctx.invoke(status)
+        ctx.invoke(status, checks=())
 
 
 def run(args: Sequence[str]) -> int:

@@ -9,8 +9,9 @@ import click
 
 from queuectl_engine import cron
 from queuectl_engine.cli import as_json as shapes
-from queuectl_engine.cli.add import AFTER_DASHES, AddCommand, add, command_of, policy_of
+from queuectl_engine.cli.add import add, command_of, policy_of
 from queuectl_engine.cli.command import CONTEXT, Command, Group
+from queuectl_engine.cli.dashes import AFTER_DASHES, AddCommand
 from queuectl_engine.cli.options import db_option, json_option, quiet_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table

@@ -5,21 +5,39 @@ from __future__ import annotations
 import click
 
 from queuectl_engine.cli import as_json as shapes
+from queuectl_engine.cli.checking import Check, check, sentence, values
 from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.options import db_option, json_option
 from queuectl_engine.cli.pools import print_pools
 from queuectl_engine.cli.queues import print_queues
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, say
+from queuectl_engine.errors import ExitCode
 from queuectl_engine.estimate import about
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
+@click.option(
+    "--check",
+    "checks",
+    metavar="COND",
+    multiple=True,
+    type=check,
+    help="Exit with 1 when this holds, like 'dead>0'; repeatable.",
+)
 @json_option
 @db_option
 @click.pass_obj
-def status(session: Session, as_json: bool) -> None:
-    """Show the database, its counts, queues and pools."""
+def status(session: Session, checks: tuple[Check, ...], as_json: bool) -> None:
+    """Show the database, its counts, queues and pools.
+
+    With --check one line says whether there is trouble, and the exit code is 0 or 1. A condition is
+    NAME OP NUMBER: a state of jobs (also ready, scheduled), pools, workers or oldest_ready_age (of
+    which 10m is a number, too); and one of > >= < <= = !=.
+    """
+    if checks:
+        _check(session, checks, as_json)
+        return
     with session.open(quiet=True) as engine:
         counts, queues, pools = engine.counts(), engine.queues(), engine.pools()
         estimate = engine.estimate(pools)
@@ -40,3 +58,19 @@ def status(session: Session, as_json: bool) -> None:
         print_pools(pools)
     else:
         note("no pool runs; 'queuectl worker' starts one")
+
+
+def _check(session: Session, checks: tuple[Check, ...], as_json: bool) -> None:
+    with session.open(quiet=True) as engine:
+        found = values(engine)
+    held = [each.holds(found[each.name]) for each in checks]
+    if as_json:
+        told = [
+            {"check": each.text, "value": found[each.name], "holds": bad}
+            for each, bad in zip(checks, held, strict=True)
+        ]
+        shapes.print_json({"ok": not any(held), "checks": told})
+    else:
+        say(sentence(checks, found))
+    if any(held):
+        raise click.exceptions.Exit(ExitCode.FAILED)

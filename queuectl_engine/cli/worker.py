@@ -10,7 +10,7 @@ import click
 from queuectl_engine.cli.as_json import pool as pool_shape
 from queuectl_engine.cli.as_json import print_json
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import db_option, duration, json_option
+from queuectl_engine.cli.options import Option, complete_queues, db_option, duration, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import counted, note, say
 from queuectl_engine.errors import BadInput, PoolRefused
@@ -26,6 +26,8 @@ _DETACHED_NAME: Final = "default"
 @click.option(
     "-n",
     "--workers",
+    cls=Option,
+    also=("-j", "--jobs", "--count"),
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
@@ -33,7 +35,15 @@ _DETACHED_NAME: Final = "default"
     help="How many jobs to run at once.",
 )
 @click.option(
-    "--queue", "queues", metavar="NAME", multiple=True, help="Serve only this queue; repeatable."
+    "-g",
+    "--queue",
+    "queues",
+    cls=Option,
+    also=("--group",),
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete_queues,
+    help="Serve only this queue; repeatable.",
 )
 @click.option(
     "--backoff-base",
@@ -90,6 +100,10 @@ _DETACHED_NAME: Final = "default"
     multiple=True,
     help="Variable with a value for each slot, so for each worker; repeatable.",
 )
+@click.option(
+    "--metrics-listen", metavar="ADDRESS:PORT", help="Serve /metrics there, like 127.0.0.1:9188."
+)
+@click.option("--metrics-public", is_flag=True, help="Serve them to other hosts, too.")
 @json_option
 @db_option
 @click.pass_obj
@@ -107,6 +121,8 @@ def worker(
     log_format: str,
     output_limit: int,
     per_slot: tuple[tuple[str, tuple[str, ...]], ...],
+    metrics_listen: str | None,
+    metrics_public: bool,
     as_json: bool,
 ) -> None:
     """Run a pool of workers here, or in the background.
@@ -137,6 +153,8 @@ def worker(
             log_format=log_format,
             output_limit=output_limit,
             per_slot=per_slot,
+            metrics_listen=metrics_listen,
+            metrics_public=metrics_public,
         )
     if detach:
         _detach(session, options, as_json)

@@ -37,15 +37,22 @@ class PoolOptions:
     log_format: str = "text"
     output_limit: int = DEFAULT_OUTPUT_LIMIT
     per_slot: PerSlot = ()
+    metrics_listen: str | None = None  # HOST:PORT
+    metrics_public: bool = False  # whether others than this host may be listened to
 
     def __post_init__(self) -> None:
-        """Raise BadInput for a name that could not name files, and for slots without values."""
+        """Raise BadInput for a name or address that could not be one, and slots without values."""
         check_per_slot(self.per_slot, self.workers)
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise BadInput(
                 f"pool name '{safe_text(self.name[:40])}' must be 1 to 64 letters, digits, "
                 "'.', '-' or '_'"
             )
+
+        if self.metrics_listen is not None:
+            listen_address(self.metrics_listen, public=self.metrics_public)
+        elif self.metrics_public:
+            raise BadInput("--metrics-public goes with --metrics-listen ADDRESS:PORT")
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for the command line of the supervisor."""
@@ -56,3 +63,27 @@ class PoolOptions:
         """The inverse of `to_json`."""
         per_slot = tuple((name, tuple(values)) for name, values in data["per_slot"])
         return cls(**{**data, "queues": tuple(data["queues"]), "per_slot": per_slot})
+
+
+def listen_address(text: str, *, public: bool) -> tuple[str, int]:
+    """`127.0.0.1:9188`, `localhost:9188`, `[::1]:9188` as host and port; port 0 means any.
+
+    Raises BadInput for what is no address, and without `public` for one that others can reach:
+    whoever reads metrics learns the names of queues, and nothing asks who reads.
+    """
+    from ipaddress import ip_address
+
+    host, _, port = text.rpartition(":")
+    host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
+    try:
+        address, number = ip_address(host), int(port)
+    except ValueError:
+        address, number = None, -1
+    if address is None or not 0 <= number < 65536:
+        raise BadInput(f"'{safe_text(text)}' is no address to listen at; try 127.0.0.1:9188")
+    if not (address.is_loopback or public):
+        raise BadInput(
+            f"others could reach {safe_text(text)}, and metrics ask nobody who they are; "
+            "add --metrics-public, or listen at 127.0.0.1"
+        )
+    return str(address), number

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from queuectl_engine.errors import PoolRefused, StorageError
 from queuectl_engine.job import State
@@ -29,11 +29,14 @@ from queuectl_engine.pool.hooks import Hooks
 from queuectl_engine.pool.host import this_host
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
-from queuectl_engine.pool.options import PoolOptions
+from queuectl_engine.pool.options import PoolOptions, listen_address
 from queuectl_engine.pool.rescue import rescue_pools, rescue_worker
 from queuectl_engine.pool.slots import most_workers
 from queuectl_engine.pool.worker import FORCED, GRACEFUL, Post, work
 from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
+
+if TYPE_CHECKING:
+    from queuectl_engine.pool.metrics_server import MetricsServer
 
 _TURN: Final = 0.5  # seconds between two looks at what people ask
 _DRAIN_TURN: Final = 0.1
@@ -92,6 +95,7 @@ class Supervisor:
         self._upkeep_at = 0.0
         self._fires_at: datetime | None = None  # the next schedule
         self._name_lock: HeldLock | None = None
+        self._metrics: MetricsServer | None = None
         self._pool, self._log = self._register()
         self._hooks = Hooks(repository, self._pool, options.db, self._poll, self._log)
         self._hooks_until = float("inf")  # a stopping pool starts none later
@@ -109,6 +113,8 @@ class Supervisor:
         with self._signals() as ears:
             self._poll.register(ears, select.POLLIN)
             self._log("pool", name=self._pool.name, pid=self._pool.pid, workers=self._pool.wanted)
+            if self._metrics:
+                self._log("metrics", listen=self._metrics.start())
             while not self._over:
                 self._guarded_turn()
                 if self._over:
@@ -227,6 +233,8 @@ class Supervisor:
         if not self._stop:
             self._log("stopping", pool=self._pool.name, jobs=how)
             self._tell_stopping()
+            if self._metrics:  # the next pool may have the address, as it may have the name
+                self._metrics.close()
             self._forced_at = now + (self._options.stop_timeout or float("inf"))
             if self._name_lock:
                 self._name_lock.release(remove=True)
@@ -337,6 +345,7 @@ class Supervisor:
         self._name_lock = HeldLock.take(root / f"{name}.lock")
         if self._name_lock is None:
             raise NameTaken(f"a pool named {name} runs already; 'queuectl pools' shows it")
+        self._metrics = _metrics_server(options)
         self._directory = root / f"{name}-{secrets.token_hex(4)}"
         self._directory.mkdir(mode=0o700)
         self._lock = HeldLock.take(self._directory / SUPERVISOR)
@@ -391,6 +400,16 @@ class Supervisor:
 def _until(moment: datetime) -> float:
     # A little more than what is left, as poll() rounds down: else it would be asked in vain.
     return max(0.0, (moment - datetime.now(UTC)).total_seconds()) + 0.001
+
+
+def _metrics_server(options: PoolOptions) -> MetricsServer | None:
+    """What serves metrics, bound already; a pool that serves none loads nothing for it."""
+    if options.metrics_listen is None:
+        return None
+    from queuectl_engine.pool.metrics_server import MetricsServer
+
+    address = listen_address(options.metrics_listen, public=options.metrics_public)
+    return MetricsServer(address, options.db)
 
 
 def _signal(member: _Member, number: int) -> None:

@@ -25,6 +25,7 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     LabelInfo,
     NewJob,
@@ -34,6 +35,7 @@ from queuectl_engine.job import (
     View,
 )
 from queuectl_engine.lifecycle import Ending, Outcome
+from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.plan import Act, Was
 from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
@@ -219,14 +221,22 @@ class JobRepository(Protocol):
     def add(self, jobs: Sequence[NewJob], *, now: datetime) -> list[Added]:
         """Store all of them or none. A key that exists with the same command changes nothing.
 
+        Nor does an origin that was stored before, be its job still there or not.
+
         Raises KeyTaken when a key belongs to a job with another command.
         """
+
+    def identity(self) -> str:
+        """A name of this database that no other has."""
 
     def get(self, ids: Collection[int]) -> dict[int, Job]:
         """The jobs that exist, by id; unknown and deleted ones are left out."""
 
     def find_keys(self, keys: Collection[str]) -> dict[str, int]:
         """The ids of the jobs that hold these keys."""
+
+    def keys_like(self, prefix: str, *, limit: int) -> dict[str, int]:
+        """Keys that begin so, in their order, and their jobs; cost follows `limit`."""
 
     def page(
         self,
@@ -299,6 +309,25 @@ class JobRepository(Protocol):
 
     def context(self, context_id: int) -> Context:
         """The captured environment that a job refers to."""
+
+    def happenings(
+        self, *, since: int | None, limit: int, job: int | None = None
+    ) -> tuple[list[Happening], int]:
+        """At most `limit` that came after number `since`, of all jobs or one, in their order.
+
+        Also the number up to which all was looked at, from which to go on: `since` at the end.
+        None is before the first that is kept. What happened to jobs that are gone is left out; a
+        gap stands for what is not kept.
+        """
+
+    def last_happening(self) -> int:
+        """The number of the newest, 0 before the first."""
+
+    def metrics(self) -> list[QueueMetrics]:
+        """Sums and ages of every queue, by name; cost follows the number of queues."""
+
+    def oldest_due(self) -> datetime | None:
+        """Since when the ready job that waits longest is due; None when none is ready."""
 
     # -- people: acts. Ids are known to exist when asked; each is all or nothing.
 
@@ -509,6 +538,9 @@ class JobRepository(Protocol):
 
     def changed(self) -> bool:
         """Whether anyone else has committed since the last call. Costs microseconds."""
+
+    def version(self) -> int:
+        """A number that is another one once anyone else has committed; for many that look."""
 
     def ring(self, pool: PoolRow | None = None) -> None:
         """Wake one sleeping worker of each pool, or of this one. Never blocks, never fails."""

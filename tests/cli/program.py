@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,8 +136,17 @@ class Program:
         )
         return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
 
-    def at_terminal(self, *args: str, typed: str = "", env: dict[str, str] | None = None) -> Result:
-        """Run at a terminal of 80 columns; stdout and stderr are one there."""
+    def at_terminal(
+        self,
+        *args: str,
+        typed: str = "",
+        interrupt_when: str | None = None,
+        env: dict[str, str] | None = None,
+    ) -> Result:
+        """Run at a terminal of 80 columns; stdout and stderr are one there.
+
+        Once it has shown `interrupt_when` it gets the signal of Ctrl+C.
+        """
         master, slave = pty.openpty()
         os.set_blocking(master, False)
         process = subprocess.Popen(
@@ -150,16 +160,18 @@ class Program:
         )
         os.close(slave)
         os.write(master, typed.encode())
-        shown = b"".join(_until_closed(master))
+        shown = b"".join(_until_closed(master, process, interrupt_when))
         os.close(master)
         text = shown.decode()
         assert "Traceback" not in text
         return Result(process.wait(60), text, "")
 
 
-def _until_closed(master: int) -> list[bytes]:
+def _until_closed(
+    master: int, process: subprocess.Popen[bytes], interrupt_when: str | None
+) -> list[bytes]:
     """What a terminal was sent until its last user closed it."""
-    parts = []
+    parts: list[bytes] = []
     while select.select([master], [], [], 60)[0]:
         try:
             part = os.read(master, 65536)
@@ -168,4 +180,7 @@ def _until_closed(master: int) -> list[bytes]:
         if not part:
             break
         parts.append(part)
+        if interrupt_when and interrupt_when.encode() in b"".join(parts):
+            process.send_signal(signal.SIGINT)
+            interrupt_when = None
     return parts

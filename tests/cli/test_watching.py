@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from queuectl_engine.cli.logs import parts_to_come
 from queuectl_engine.engine import Engine
 from queuectl_engine.job import Chunk, Piece, State, Stream
 from queuectl_engine.lifecycle import Exited
@@ -186,7 +185,8 @@ def test_what_is_printed_between_a_look_and_the_end_is_not_missed(
 ) -> None:
     drive.add()
     claim = drive.claim()
-    really = engine.output
+    repository = engine._repository
+    really = repository.output
 
     def output_and_then_the_end(*args: Any, **kwargs: Any) -> list[Chunk]:
         chunks = really(*args, **kwargs)
@@ -194,6 +194,6 @@ def test_what_is_printed_between_a_look_and_the_end_is_not_missed(
             drive.end(claim, Exited(0), output_of("last words"))
         return chunks
 
-    monkeypatch.setattr(engine, "output", output_and_then_the_end)
-    chunks = [part.chunk for part in parts_to_come(engine, 1) if part.chunk]
+    monkeypatch.setattr(repository, "output", output_and_then_the_end)
+    chunks = [part.chunk for part in engine.follow(1) if part.chunk]
     assert [piece.data for chunk in chunks for piece in chunk.pieces] == [b"last words"]

@@ -51,6 +51,7 @@ class Crowd:
             )
         )
         self.drive.later(SECOND / 2)  # no retry is due
+        self.repo.maintain(now=self.drive.now)  # the sums are stored
         self.middle = {view: self.repo.page(view, limit=size // 20).keys[-1] for view in View}
 
     def ended(self, claim: Claim, ending: Exited) -> Ended:
@@ -112,6 +113,12 @@ WORK: dict[str, Callable[[Crowd], object]] = {
     "queues": lambda crowd: crowd.repo.queues(),
     "last runs": lambda crowd: crowd.repo.last_ran(limit=50),
     "remaining": lambda crowd: crowd.repo.remaining(crowd.drive.pool),
+    "metrics": lambda crowd: crowd.repo.metrics(),
+    "oldest due": lambda crowd: crowd.repo.oldest_due(),
+    "last happening": lambda crowd: crowd.repo.last_happening(),
+    "the next happenings": lambda crowd: crowd.repo.happenings(
+        since=crowd.repo.last_happening() - 20, limit=20
+    ),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
     "no hook": lambda crowd: crowd.repo.hooks_wait(),
     "nothing fires": lambda crowd: crowd.repo.next_firing(),

@@ -1,8 +1,8 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
 `adding` stores jobs · `turns` settles and claims · `acts` is what people do · `reading` what they
-see · `pools` who is registered · `schedules` what recurs · `hooks` who is told · `upkeep` the file
-· `schema` the tables · `bell` wakes workers.
+see · `telling` what those hear who watch · `pools` who is registered · `schedules` what recurs
+· `hooks` who is told · `upkeep` the file · `schema` the tables · `bell` wakes workers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from queuectl_engine.job import (
     Context,
     Counts,
     Event,
+    Happening,
     Job,
     LabelInfo,
     NewJob,
@@ -32,6 +33,7 @@ from queuectl_engine.job import (
     State,
     View,
 )
+from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.plan import Act, Was
 from queuectl_engine.repository.protocol import (
     Asked,
@@ -59,6 +61,7 @@ from queuectl_engine.repository.sqlite import (
     pools,
     reading,
     schedules,
+    telling,
     turns,
     upkeep,
 )
@@ -117,11 +120,17 @@ class SqliteRepository:
         self.ring()
         return added
 
+    def identity(self) -> str:
+        return str(self._db.value("SELECT uuid FROM meta"))
+
     def get(self, ids: Collection[int]) -> dict[int, Job]:
         return reading.get(self._db, ids)
 
     def find_keys(self, keys: Collection[str]) -> dict[str, int]:
         return reading.find_keys(self._db, keys)
+
+    def keys_like(self, prefix: str, *, limit: int) -> dict[str, int]:
+        return reading.keys_like(self._db, prefix, limit)
 
     def page(
         self,
@@ -208,6 +217,22 @@ class SqliteRepository:
 
     def context(self, context_id: int) -> Context:
         return reading.context(self._db, context_id)
+
+    def happenings(
+        self, *, since: int | None, limit: int, job: int | None = None
+    ) -> tuple[list[Happening], int]:
+        with self._db.reading():
+            return telling.happenings(self._db, since, limit, job)
+
+    def last_happening(self) -> int:
+        return telling.last(self._db)
+
+    def metrics(self) -> list[QueueMetrics]:
+        with self._db.reading():
+            return telling.metrics(self._db)
+
+    def oldest_due(self) -> datetime | None:
+        return telling.oldest_due(self._db)
 
     # -- people: acts
 
@@ -454,8 +479,11 @@ class SqliteRepository:
         return pools.remaining(self._db, pool)
 
     def changed(self) -> bool:
-        before, self._version = self._version, self._db.value("PRAGMA data_version")
+        before, self._version = self._version, self.version()
         return self._version != before
+
+    def version(self) -> int:
+        return int(self._db.value("PRAGMA data_version"))
 
     def ring(self, pool: PoolRow | None = None) -> None:
         if pool is None:
@@ -468,6 +496,8 @@ class SqliteRepository:
 
     def maintain(self, *, now: datetime) -> None:
         upkeep.purge_deleted(self._db, now)
+        telling.tally(self._db)
+        telling.forget(self._db)
         upkeep.tidy(self._db)
 
     def sync_if_due(self, worker: int, *, now: datetime) -> None:

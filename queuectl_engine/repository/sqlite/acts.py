@@ -14,6 +14,7 @@ from queuectl_engine.errors import BadInput, NoSuchJob, QueuectlError, WrongStat
 from queuectl_engine.job import OUTWARD, State
 from queuectl_engine.lifecycle import CANCELLABLE, DELETABLE, REQUEUEABLE, UNDO
 from queuectl_engine.plan import Act, Was
+from queuectl_engine.repository.sqlite import telling
 from queuectl_engine.repository.sqlite.adding import queue_id
 from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import moment, ms
@@ -198,6 +199,7 @@ def note(
     at = ms(now)
     rows = [(job, at, kind, user, detail, nonce) for job, nonce in zip(ids, nonces, strict=True)]
     db.run_many(_EVENT, rows)
+    telling.acted(db, len(rows))
 
 
 def _refused(db: Connection, job: int, done: str, why: str) -> QueuectlError:

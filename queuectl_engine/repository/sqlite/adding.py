@@ -11,6 +11,7 @@ from typing import Final
 from queuectl_engine.errors import KeyTaken
 from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import OUTWARD, Added, Context, JobState, NewJob, State
+from queuectl_engine.repository.sqlite import telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.rows import body_of, labels_text, ms
 from queuectl_engine.safe_text import safe_text
@@ -24,6 +25,11 @@ _INSERT: Final = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
+_CAME_AS: Final = """
+    SELECT origin.job, job.state
+      FROM origin LEFT JOIN job ON job.id = origin.job AND job.state <> 'deleted'
+     WHERE origin.name = ?
+"""
 _HOLDER: Final = "SELECT id, state, command, argv FROM job WHERE key = ? AND state <> 'deleted'"
 
 
@@ -40,9 +46,12 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
     rows: list[tuple[object, ...]] = []
     nonces = memoryview(os.urandom(8 * len(jobs))).cast("q")
     for job, nonce in zip(jobs, nonces, strict=True):
-        if job.key is not None and (old := _holder(db, job, mine)):
+        old = _imported(db, job) or (_holder(db, job, mine) if job.key is not None else None)
+        if old is not None:
             added.append(old)
             continue
+        if job.origin is not None:
+            db.run("INSERT INTO origin (name, job) VALUES (?, ?)", (job.origin, next_id))
         if job.queue not in queues:
             queues[job.queue] = queue_id(db, job.queue)
         if id(job.context) not in contexts:
@@ -56,6 +65,7 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
         added.append(Added(next_id, created=True, state=JobState.PENDING))
         next_id += 1
     db.run_many(_INSERT, rows)
+    telling.added(db, next_id - len(rows), len(rows))
     return added
 
 
@@ -101,6 +111,17 @@ def _values(
         job.on_dead,
         job.on_completed,
     )
+
+
+def _imported(db: Connection, job: NewJob) -> Added | None:
+    """What the same job elsewhere became here, when it was imported before."""
+    if job.origin is None:
+        return None
+    rows = db.run(_CAME_AS, (job.origin,))
+    if not rows:
+        return None
+    job_id, state = rows[0]
+    return Added(job_id, created=False, state=None if state is None else OUTWARD[State(state)])
 
 
 def _holder(db: Connection, job: NewJob, mine: dict[str, tuple[int, NewJob]]) -> Added | None:

@@ -53,6 +53,14 @@ def find_keys(db: Connection, keys: Collection[str]) -> dict[str, int]:
     return dict(db.run(sql, (json.dumps(list(keys)),)))
 
 
+def keys_like(db: Connection, prefix: str, limit: int) -> dict[str, int]:
+    """Keys that begin so, in their order."""
+    sql = """SELECT key, id FROM job INDEXED BY job_key
+             WHERE key IS NOT NULL AND state <> 'deleted' AND key >= ? AND key < ?
+             ORDER BY key LIMIT ?"""
+    return dict(db.run(sql, (prefix, prefix + chr(0x10FFFF), limit)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Segment:
     """Part of a view that one index holds in its order: by `first`, then id.

@@ -186,7 +186,7 @@ CREATE TABLE output (
 ) STRICT;
 
 CREATE TABLE event (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   job INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
   at_ms INTEGER NOT NULL,
   kind TEXT NOT NULL,
@@ -275,6 +275,35 @@ CREATE TABLE hook_due (
   token TEXT             -- of the last run
 ) STRICT;
 CREATE INDEX hook_due_drained ON hook_due (queue) WHERE event = 'on_drained';
+-- Telling: what happened, in the order of the commits, and sums for monitoring; see `telling`.
+-- A row of `n` things has the numbers up to its `id`: adds and acts that were one transaction.
+CREATE TABLE happening (
+  id INTEGER PRIMARY KEY,
+  kind INTEGER NOT NULL,  -- see `telling.Kind`
+  ref INTEGER NOT NULL,   -- the job; of acts the first event, of adds the first job
+  number INTEGER,         -- of the attempt
+  n INTEGER               -- of acts and adds how many; of a start ms since due; of an end the state
+) STRICT;
+CREATE TABLE tally (
+  queue INTEGER NOT NULL,
+  kind TEXT NOT NULL,  -- a result of attempts; first or retry: waits before them; late results
+  bucket INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  ms INTEGER NOT NULL,
+  PRIMARY KEY (queue, kind, bucket)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tallied (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  upto INTEGER NOT NULL  -- the last happening that the sums hold
+) STRICT;
+INSERT INTO tallied VALUES (1, 0);
+-- Which job came of which job elsewhere. Kept for ever: what was imported, ran and was deleted must
+-- not run again when the same file is imported once more.
+CREATE TABLE origin (
+  name TEXT PRIMARY KEY,
+  job INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_waiting ON job (queue, run_at_ms) WHERE state = 'ready';
 """
 
 STEPS: Final[tuple[str, ...]] = (_STEP_1 + labels.TABLES,)

@@ -38,7 +38,7 @@ from queuectl_engine.repository.protocol import (
     Progress,
     Verdict,
 )
-from queuectl_engine.repository.sqlite import hooks, reading
+from queuectl_engine.repository.sqlite import hooks, reading, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.hooks import HOOKED
 from queuectl_engine.repository.sqlite.rows import (
@@ -162,10 +162,12 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     if not rows:
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
+        telling.late(db, ended.attempt)
         return Verdict.LOST, None
     db.run(_END_ATTEMPT, {**who, **_history(ended)})
     _write_output(db, ended.attempt, ended.output)
     state = State(rows[0][0])
+    telling.ended(db, ended.attempt, state)
     hooks.settled(db, ended.attempt.job, state, rows[0][1:], ended.ending, now)
     return Verdict.SETTLED, state
 
@@ -180,6 +182,7 @@ def claim(db: Connection, worker: int, queues: Sequence[str], now: datetime) -> 
     job = job_of(rows[0])
     attempt = AttemptId(job.id, job.runs, token)
     db.run(_BEGIN_ATTEMPT, {**_args(attempt), "worker": worker, "now": ms(now)})
+    telling.started(db, job, now)
     return Claim(attempt, job, reading.context(db, job.context_id))
 
 
