@@ -31,6 +31,7 @@ from queuectl_engine.errors import (
 from queuectl_engine.filter import Filter, parse_filter
 from queuectl_engine.job import (
     Added,
+    After,
     Attempt,
     Cause,
     Chunk,
@@ -39,6 +40,7 @@ from queuectl_engine.job import (
     Event,
     Job,
     JobState,
+    Need,
     NewJob,
     Piece,
     PoolInfo,
@@ -59,6 +61,7 @@ __version__ = "3.0.0.dev0"
 __all__ = [
     "Act",
     "Added",
+    "After",
     "Attempt",
     "BadInput",
     "Cause",
@@ -76,6 +79,7 @@ __all__ = [
     "JobState",
     "Key",
     "KeyTaken",
+    "Need",
     "NewJob",
     "NoSuchCause",
     "NoSuchJob",

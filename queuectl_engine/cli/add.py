@@ -12,7 +12,14 @@ from typing import Any, BinaryIO, Final
 import click
 
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import db_option, duration, json_option, moment, quiet_option
+from queuectl_engine.cli.options import (
+    after_options,
+    db_option,
+    duration,
+    json_option,
+    moment,
+    quiet_option,
+)
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
 from queuectl_engine.engine import Engine
@@ -106,6 +113,8 @@ def _read_env(
 @click.option("--shell", metavar="PATH", help="Shell that runs LINE, instead of /bin/sh.")
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
+@after_options
+@click.option("--mutex", metavar="NAME", help="Never run two jobs of this name at a time.")
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
 @quiet_option
@@ -130,6 +139,9 @@ def add(
     LINE is one quoted word for the shell. After -- a program and its arguments are run exactly
     as given, without a shell. With --file, empty lines are skipped and the other options are the
     defaults of every job.
+
+    A job that waits for others is pending until all of them have ended as they must. One that is
+    cancelled or deleted counts as ended, but not as completed or dead.
     """
     session: Session = ctx.obj
     asked = _policy(**policy)
@@ -202,6 +214,10 @@ def _policy(
     key: str | None,
     allow_background: bool,
     log_file: str | None,
+    after_ok: Sequence[str] | None,
+    after_any: Sequence[str] | None,
+    after_fail: Sequence[str] | None,
+    mutex: str | None,
 ) -> Policy:
     return Policy(
         max_retries=max_retries,
@@ -212,6 +228,10 @@ def _policy(
         key=key,
         allow_background=allow_background,
         log_file=log_file,
+        after_ok=after_ok or (),
+        after_any=after_any or (),
+        after_fail=after_fail or (),
+        mutex=mutex,
     )
 
 

@@ -24,6 +24,7 @@ from queuectl_engine.job import (
     Event,
     Job,
     JobState,
+    Need,
     PoolInfo,
     QueueInfo,
     Stream,
@@ -60,7 +61,16 @@ def job(job: Job) -> Shape:
         "cancel_asked": job.cancel_asked,
         "parked": job.parked,
         "cause": job.cause_id,
+        "mutex": job.mutex,
+        "mutex_holder": job.mutex_holder,
+        "waits_for": [need(each) for each in job.waits_for],
     }
+
+
+def need(need: Need) -> Shape:
+    """A job that another waits for; `state` is null when it was deleted."""
+    state = None if need.state is None else need.state.value
+    return {"id": need.job, "after": need.after.value, "state": state}
 
 
 def cause(cause: Cause) -> Shape:
@@ -83,6 +93,7 @@ def whole_job(
     events: Sequence[Event],
     output: Sequence[Chunk],
     context: Context,
+    needs: Sequence[Need] = (),
 ) -> Shape:
     """A job with all that is known of it. `output` is that of its last attempt.
 
@@ -98,6 +109,7 @@ def whole_job(
         "attempt_history": [attempt(each) for each in attempts],
         "events": [event(each) for each in events],
         "output": texts(output),
+        "after": [{**need(each), "met": each.met} for each in needs],
     }
 
 
@@ -147,7 +159,12 @@ def stream_name(stream: Stream) -> str:
 
 def queue(queue: QueueInfo) -> Shape:
     """A queue with its counts."""
-    return {"name": queue.name, "paused": queue.paused, "counts": queue_counts(queue)}
+    return {
+        "name": queue.name,
+        "paused": queue.paused,
+        "counts": queue_counts(queue),
+        "max_running": queue.max_running,
+    }
 
 
 def queue_counts(queue: QueueInfo) -> dict[str, int]:
@@ -198,6 +215,7 @@ def status(
         "counts": {state.value: number for state, number in counts.outward().items()},
         "queues": [queue(each) for each in queues],
         "pools": [pool(each) for each in pools],
+        "max_running": counts.max_running,
     }
 
 

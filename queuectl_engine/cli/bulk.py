@@ -10,8 +10,9 @@ from typing import BinaryIO, Final, TypeVar
 from queuectl_engine.cli.as_json import print_json
 from queuectl_engine.cli.terminal import counted, say
 from queuectl_engine.engine import CHUNK, Engine
-from queuectl_engine.errors import BadInput, KeyTaken, QueuectlError
+from queuectl_engine.errors import BadInput, KeyTaken, NoSuchJob, QueuectlError
 from queuectl_engine.job import Added, NewJob
+from queuectl_engine.new_job import weight
 
 LONGEST_LINE: Final = 1024 * 1024  # bytes
 _Error = TypeVar("_Error", bound=QueuectlError)
@@ -82,16 +83,19 @@ def add_lines(
     At a line that cannot be added, those before it are stored and the error names the line.
     """
     chunk: list[Numbered] = []
+    size = 0
     try:
         for number, line in _lines(stream):
             try:
-                chunk.append((number, job_of(line)))
+                job = job_of(line)
             except BadInput as error:
                 _store(engine, chunk, report)
                 raise _stopped(error, report, f"line {number}: ") from error
-            if len(chunk) == CHUNK:
+            size += weight(job)
+            if size > CHUNK:  # one transaction, however much its jobs wait for
                 _store(engine, chunk, report)
-                chunk = []
+                chunk, size = [], weight(job)
+            chunk.append((number, job))
     except _BadLine as error:
         _store(engine, chunk, report)
         raise _stopped(BadInput(str(error)), report, f"line {error.number}: ") from error
@@ -126,8 +130,8 @@ def _store(engine: Engine, chunk: Sequence[Numbered], report: Report) -> None:
     last_line = chunk[-1][0]
     try:
         report.take(engine.add_many(job for _, job in chunk), last_line)
-    except KeyTaken as error:
-        # Nothing of the chunk is stored. Halve it until the line that has the key stands alone:
+    except (KeyTaken, NoSuchJob, BadInput) as error:
+        # Nothing of the chunk is stored. Halve it until the line that is to blame stands alone:
         # then all before it is stored, in a few transactions.
         if len(chunk) == 1:
             raise _stopped(error, report, f"line {last_line}: ") from error

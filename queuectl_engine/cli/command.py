@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "queues": "queues:queues",
         "pause": "queues:pause",
         "resume": "queues:resume",
+        "limit": "queues:limit",
     },
     "Workers": {
         "worker": "worker:worker",

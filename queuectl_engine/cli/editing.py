@@ -10,7 +10,14 @@ import click
 
 from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import db_option, duration, job_argument, json_option, moment
+from queuectl_engine.cli.options import (
+    after_options,
+    db_option,
+    duration,
+    job_argument,
+    json_option,
+    moment,
+)
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import can_ask, say
 from queuectl_engine.errors import BadInput, QueuectlError
@@ -30,6 +37,8 @@ _COMMAND = "--- command ---"
 @click.option("--timeout", type=duration, metavar="DURATION", help="The new timeout.")
 @click.option("--key", metavar="KEY", help="The new key.")
 @click.option("--run-at", type=moment, metavar="WHEN", help="The new time of a pending job.")
+@after_options
+@click.option("--mutex", metavar="NAME", help="The new mutex; empty for none.")
 @json_option
 @db_option
 @click.pass_obj
@@ -43,11 +52,16 @@ def edit(
     timeout: timedelta | None,
     key: str | None,
     run_at: datetime | None,
+    after_ok: tuple[str, ...] | None,
+    after_any: tuple[str, ...] | None,
+    after_fail: tuple[str, ...] | None,
+    mutex: str | None,
     as_json: bool,
 ) -> None:
     """Change a job that is pending, retrying or dead.
 
-    Without options it opens $EDITOR. A dead job stays dead until it is requeued.
+    Without options it opens $EDITOR. A dead job stays dead until it is requeued. The jobs named
+    after --after-ok and the like replace those it waited for in that way; "" stands for none.
     """
     with session.open() as engine:
         found = engine.get(job)
@@ -59,7 +73,12 @@ def edit(
             timeout=timeout,
             key=key,
             run_at=run_at,
+            after_ok=after_ok,
+            after_any=after_any,
+            after_fail=after_fail,
         )
+        if mutex is not None:
+            changes["mutex"] = mutex or None
         if not changes:
             changes = _in_editor(found)
         edited = engine.edit(found.id, **changes)
@@ -96,6 +115,7 @@ def _as_text(job: Job) -> str:
         f"retries: {job.max_retries}\n"
         f"timeout: {timeout}\n"
         f"key: {job.key or ''}\n"
+        f"mutex: {job.mutex or ''}\n"
         f"{_COMMAND}\n"
         f"{job.command}\n"
     )
@@ -127,6 +147,8 @@ def _read(changes: Changes, name: str, value: str) -> None:
                 changes["timeout"] = None if value in ("", "none") else duration(value)
             case "key":
                 changes["key"] = value or None
+            case "mutex":
+                changes["mutex"] = value or None
             case _:
                 raise BadInput(f"'{safe_text(name)}' cannot be changed here")
     except ValueError:

@@ -12,13 +12,14 @@ from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.options import db_option, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
-from queuectl_engine.cli.terminal import note, say
+from queuectl_engine.cli.terminal import counted, note, say
 from queuectl_engine.job import JobState, QueueInfo
 
 COLUMNS: Final = (
     Column("QUEUE"),
     Column("PAUSED"),
     *(Column(state.upper(), right=True) for state in JobState),
+    Column("LIMIT", right=True),
 )
 _names: Final = click.argument("names", metavar="[QUEUE]...", nargs=-1)
 
@@ -65,6 +66,35 @@ def resume(session: Session, names: tuple[str, ...], as_json: bool) -> None:
         _report(engine.resume(*names), names, "resumed", as_json)
 
 
+@click.command(cls=Command, context_settings=CONTEXT)
+@_names
+@click.option(
+    "--max-running",
+    type=click.IntRange(min=0),
+    metavar="N",
+    required=True,
+    help="Jobs that may run at a time; 0 takes the limit away.",
+)
+@json_option
+@db_option
+@click.pass_obj
+def limit(session: Session, names: tuple[str, ...], max_running: int, as_json: bool) -> None:
+    """Let at most N jobs of these queues run at a time.
+
+    Each of the queues gets the limit; without a name it is that of all queues together. It holds
+    over all pools. Jobs that run already go on.
+    """
+    most = max_running or None
+    with session.open() as engine:
+        engine.limit(most, *names)
+    if as_json:
+        shapes.print_json({"limited": list(names), "all": not names, "max_running": most})
+        return
+    what = "no limit" if most is None else f"at most {counted(most, 'job')} at a time"
+    for who in [f"Queue {name}" for name in names] or ["All queues together"]:
+        say(f"{who}: {what}")
+
+
 def print_queues(found: Sequence[QueueInfo]) -> None:
     """Print the queues as a table."""
     print_table(COLUMNS, map(_row, found))
@@ -73,7 +103,8 @@ def print_queues(found: Sequence[QueueInfo]) -> None:
 def _row(queue: QueueInfo) -> tuple[str, ...]:
     counts = shapes.queue_counts(queue)
     numbers = (str(counts[state.value]) for state in JobState)
-    return (queue.name, "paused" if queue.paused else "", *numbers)
+    most = "" if queue.max_running is None else str(queue.max_running)
+    return (queue.name, "paused" if queue.paused else "", *numbers, most)
 
 
 def _report(done: Sequence[str], asked: Sequence[str], verb: str, as_json: bool) -> None:

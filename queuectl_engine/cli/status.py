@@ -28,6 +28,8 @@ def status(session: Session, as_json: bool) -> None:
     numbers = (f"{number} {state}" for state, number in counts.outward().items())
     say(f"Database  {database.location} ({database.why})")
     say(f"Jobs      {', '.join(numbers)}")
+    if counts.max_running is not None:
+        say(f"Limit     {counts.max_running} running, over all queues")
     if queues:
         say("")
         print_queues(queues)

@@ -7,7 +7,18 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from queuectl_engine.job import Attempt, Chunk, Context, Job, Piece, State, Stream
+from queuectl_engine.job import (
+    OUTWARD,
+    After,
+    Attempt,
+    Chunk,
+    Context,
+    Job,
+    Need,
+    Piece,
+    State,
+    Stream,
+)
 from queuectl_engine.repository.sqlite.connection import Row
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,9 +33,17 @@ JOB: Final = """
     job.finished_ms, job.reason,
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
     job.cancel_ms, job.parked, job.context, job.log_file,
-    job.cause
+    job.cause,
+    job.mutex,
+    iif(job.mutex IS NULL, NULL, (SELECT holder.id FROM job AS holder
+      WHERE holder.mutex = job.mutex AND holder.state = 'processing' AND holder.id <> job.id)),
+    iif(job.waits IS 'jobs', (
+     SELECT json_group_array(json_array(few.parent, few.after, parent.state))
+      FROM (SELECT id, parent, after FROM need WHERE need.child = job.id AND need.met = 0
+             ORDER BY id LIMIT 20) AS few
+      LEFT JOIN job AS parent ON parent.id = few.parent), NULL)
 """
-JOB_WIDTH: Final = 25
+JOB_WIDTH: Final = 28
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes
@@ -74,7 +93,20 @@ def job_of(row: Row) -> Job:
         context_id=row[22],
         log_file=row[23],
         cause_id=row[24],
+        mutex=row[25],
+        mutex_holder=row[26],
+        waits_for=_needs_of(row[27]),
     )
+
+
+def need_of(parent: int, after: str, state: str | None, *, met: bool = False) -> Need:
+    """A need from its columns; the state is that of the parent's row, if it has one."""
+    seen = None if state in (None, State.DELETED) else OUTWARD[State(state)]
+    return Need(parent, After(after), seen, met)
+
+
+def _needs_of(found: str | None) -> tuple[Need, ...]:
+    return tuple(need_of(*each) for each in json.loads(found)) if found else ()
 
 
 def attempt_of(row: Row) -> Attempt:
