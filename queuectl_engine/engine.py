@@ -57,8 +57,8 @@ from queuectl_engine.settings import Database, Settings, choose_database, load_s
 
 CHUNK: Final = 1_000  # jobs in one transaction of a bulk act
 ADDED_AT_ONCE: Final = 5_000
-SLICE: Final = 20_000  # jobs that one step of a search looks at
-COUNTED_SLICES: Final = 10  # a larger selection is not counted before it is asked about
+SLICE: Final = 5_000  # jobs that one step of a search looks at
+COUNTED_SLICES: Final = 40  # a larger selection is not counted before it is asked about
 _POLL: Final = 0.05  # seconds between two looks for a change while waiting
 
 
@@ -261,9 +261,14 @@ class Engine:
         pieces = [p.data for chunk in chunks for p in chunk.pieces if p.stream is Stream.ERR]
         return advice(job, attempt, b"".join(pieces)[-_ADVICE_BYTES:].decode("utf-8", "replace"))
 
-    def causes(self, limit: int = 200) -> list[Cause]:
-        """Why jobs are dead: causes that have dead jobs, newest death first; cheap at any size."""
-        return self._repository.causes(limit=limit)
+    def causes(self, limit: int = 200, wanted: Filter | None = None) -> list[Cause]:
+        """Why jobs are dead: causes that have dead jobs, newest death first; cheap at any size.
+
+        A filter may have words, which are found in program, ending and line, and `exit:`. Raises
+        BadInput for others.
+        """
+        wanted = (wanted or Filter()).for_causes()
+        return self._repository.causes(limit=limit, wanted=wanted)
 
     def cause(self, cause_id: int) -> Cause:
         """One cause. Raises NoSuchCause when no job is dead of it."""

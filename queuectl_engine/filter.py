@@ -1,4 +1,4 @@
-"""Which jobs are meant: words and `queue: state: exit: key: age>1h !word "a phrase"`. Pure.
+"""Which jobs are meant: words and `queue: state: exit: key: cause: age>1h !word "a phrase"`. Pure.
 
 Terms are joined by *and*; each may be negated with `!`. A repository turns them into its own query.
 """
@@ -25,6 +25,7 @@ class Field(StrEnum):
     STATE = "state"  # one, or several with commas
     EXIT = "exit"  # a number, or killed, timeout, lost
     KEY = "key"  # part of the key
+    CAUSE = "cause"  # dead of it; its number
     OLDER = "age>"  # last moved before `moment`
     YOUNGER = "age<"
 
@@ -53,7 +54,27 @@ class Filter:
     def states(self) -> frozenset[JobState]:
         """The only states that it lets through, as far as it names any."""
         named = [term for term in self.terms if term.field is Field.STATE and not term.negated]
-        return frozenset(JobState(state) for term in named for state in term.value.split(","))
+        states = {JobState(state) for term in named for state in term.value.split(",")}
+        return frozenset(states or ({JobState.DEAD} if self.cause is not None else ()))
+
+    @property
+    def cause(self) -> int | None:
+        """The only cause of death that it lets through, if it names one."""
+        named = (t.value for t in self.terms if t.field is Field.CAUSE and not t.negated)
+        return next(map(int, named), None)
+
+    def for_causes(self) -> Filter:
+        """Itself, if causes have all that it names. Raises BadInput."""
+        for term in self.terms:
+            if term.field not in (Field.WORD, Field.EXIT):
+                name = term.field.value.rstrip("<>")
+                raise BadInput(f"a cause has no {name}; filter causes by words and exit:")
+        return self
+
+    def within(self, cause: int) -> Filter:
+        """The same among the jobs that are dead of one cause."""
+        term = Term(Field.CAUSE, str(cause))
+        return Filter(f"{term.field}:{term.value} {self.text}".rstrip(), (term, *self.terms))
 
     def __bool__(self) -> bool:
         return bool(self.terms)
@@ -62,6 +83,8 @@ class Filter:
 _TERM: Final = re.compile(r'!?(?:[A-Za-z]+[:<>])?(?:"[^"]*"|\S)+')
 _PARTS: Final = re.compile(r"(!?)(?:([A-Za-z]+)([:<>]))?(.*)", re.DOTALL)
 _ENDINGS: Final = ("killed", "timeout", "lost")
+_NAMED: Final = {"queue", "state", "exit", "key", "cause"}
+_LARGEST_ID: Final = 2**63 - 1
 
 
 def parse_filter(text: str, *, now: datetime) -> Filter:
@@ -77,7 +100,7 @@ def _term(word: str, now: datetime) -> Term | None:
     name, sign, value = (match[2] or "").lower(), match[3], match[4].replace('"', "")
     if name == "age" and sign in "<>":
         return _age(word, sign, value, negated, now)
-    if name in {"queue", "state", "exit", "key"} and sign == ":":
+    if name in _NAMED and sign == ":":
         return _named(Field(name), value, negated)
     whole = (match[2] or "") + (sign or "") + value
     return Term(Field.WORD, whole, negated) if whole else None
@@ -90,6 +113,8 @@ def _named(field: Field, value: str, negated: bool) -> Term:
         raise BadInput(f"state:{safe_text(value)} is none of {', '.join(JobState)}")
     if field is Field.EXIT and not (value.isdecimal() or value in _ENDINGS):
         raise BadInput(f"exit:{safe_text(value)} is no exit code, nor {', '.join(_ENDINGS)}")
+    if field is Field.CAUSE and not (value.isdecimal() and int(value) <= _LARGEST_ID):
+        raise BadInput(f"cause:{safe_text(value)} is no number; 'queuectl failures' lists causes")
     return Term(field, value, negated)
 
 
@@ -102,4 +127,4 @@ def _age(word: str, sign: str, value: str, negated: bool, now: datetime) -> Term
 
 
 def _example(field: Field) -> str:
-    return {"queue": "mail", "state": "dead", "exit": "1"}.get(field, "nightly")
+    return {"queue": "mail", "state": "dead", "exit": "1", "cause": "5"}.get(field, "nightly")

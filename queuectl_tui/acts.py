@@ -117,7 +117,7 @@ def between(table: JobTable, one: tuple[int, Key], other: tuple[int, Key]) -> De
 
     Raises BadInput when there are more.
     """
-    view, wanted, cause = table.view, table.filter, table.cause
+    view, wanted, cause = table.view, table.searched, table.cause
 
     def deed(engine: Engine) -> list[int]:
         for (_, start), (end, _) in ((one, other), (other, one)):

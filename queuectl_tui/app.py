@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -33,7 +32,6 @@ from queuectl_tui.widgets.line_view import ASCII
 
 FIRST: Final = 0.1  # seconds until the first frame
 CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # Only the terminal's own colours: legible on light and dark, and with NO_COLOR.
 _THEME: Final = Theme(
     name="terminal",
@@ -119,7 +117,7 @@ class QueueApp(App[None], inherit_bindings=False):
         """Leave the terminal as it was, whatever ends the program."""
         self.delay_update(FIRST)  # one frame with jobs in it instead of four without
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        for number in terminal.ENDING:
             loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
         self.app_resume_signal.subscribe(self, lambda app: self.action_repaint())
 

@@ -51,6 +51,7 @@ class Desk:
         self.pools = Cursor()
         self.queues = Cursor()
         self.causes = Cursor()
+        self.causes_filter = Filter()
         self._choosing = True  # the next job that the cursor stands on is chosen
         self.tables[self.focus].hold()
 
@@ -81,8 +82,11 @@ class Desk:
             spots={table: self.tables[table].spot() for table in tables},
             detail=detail,
             attempt=self.attempt if detail == self.chosen else None,
-            causes=self.place in (Place.CAUSES, Place.CAUSE),
+            causes=self._causes_wanted(),
         )
+
+    def _causes_wanted(self) -> Filter | None:
+        return self.causes_filter if self.place in (Place.CAUSES, Place.CAUSE) else None
 
     def size(self, table: Table) -> Tally:
         """How many jobs a table has, as far as that is known."""
@@ -155,7 +159,7 @@ class Desk:
             self.opened = False
         elif self.on_detail:
             self.on_detail, self.said = False, None
-        elif self.table is not None and self.table.filter:
+        elif self.filter:
             self.search(Filter())
         elif self.place is not Place.TABLES:
             self.go(_BEFORE.get(self.place, Place.TABLES))
@@ -207,11 +211,20 @@ class Desk:
             here.move(line - here.line)
         self._chosen_by_cursor()
 
+    @property
+    def filter(self) -> Filter:
+        """What the list with the focus is narrowed to."""
+        if self.place is Place.CAUSES:
+            return self.causes_filter
+        return Filter() if self.table is None else self.table.filter
+
     def search(self, wanted: Filter) -> None:
-        """Show only what matches in the table with the focus; the cursor goes to the first."""
-        if self.table is not None:
+        """Show only what matches in the list with the focus; the cursor goes to the first."""
+        if self.place is Place.CAUSES:
+            self.causes_filter, self.causes = wanted, Cursor()
+        elif self.table is not None:
             self.table.search(wanted)
-            self._chosen_by_cursor()
+        self._chosen_by_cursor()
 
     def show_attempt(self, by: int) -> None:
         """Show the output of an earlier or later attempt."""

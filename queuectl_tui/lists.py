@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from queuectl_engine import Cause, Counts, JobState, PoolInfo, QueueInfo, WorkerInfo, safe_text
+from queuectl_engine import (
+    Cause,
+    Counts,
+    Filter,
+    JobState,
+    PoolInfo,
+    QueueInfo,
+    WorkerInfo,
+    safe_text,
+)
 from queuectl_tui import columns, ink, words
 from queuectl_tui.cursor import pool_rows
 from queuectl_tui.ink import Ink, Line, Span
@@ -56,13 +65,22 @@ def queue_lines(queues: Sequence[QueueInfo], cursor: int, width: int, height: in
 
 
 def cause_lines(
-    causes: Sequence[Cause], dead: int, cursor: int, width: int, height: int, now: datetime
+    causes: Sequence[Cause],
+    dead: int,
+    cursor: int,
+    width: int,
+    height: int,
+    now: datetime,
+    *,
+    wanted: Filter | None = None,
 ) -> list[Line]:
     """Every cause of death with how many died of it, newest death first."""
     left = (Span(" Causes of ", Ink.TITLE), Span(words.jobs(dead, "dead"), Ink.BAD))
-    title = ink.ruled(left, (ink.quiet("newest first"),), width)
+    order = f"filter: {safe_text(str(wanted))}" if wanted else "newest first"
+    title = ink.ruled(left, (ink.quiet(ink.cut(order, width // 2)),), width)
     if not causes:
-        why = "no dead jobs" if not dead else "none of them is known: they died long ago"
+        known = "no dead jobs" if not dead else "none of them is known: they died long ago"
+        why = "nothing matches · Esc clears the filter" if wanted else known
         return _padded([title, ink.BLANK, _hint(why)], height)
     rows: list[Line] = []
     for cause in causes:

@@ -75,9 +75,14 @@ class Looker:
             picture,
             counts=source.counts(),
             windows=windows,
-            causes=tuple(source.causes()) if wanted.causes else picture.causes,
+            causes=self._causes(source, wanted, picture),
             detail=detail,
             queues=tuple(source.queues()),
+        )
+
+    def _causes(self, source: Source, wanted: Wanted, picture: Snapshot) -> tuple[Cause, ...]:
+        return (
+            picture.causes if wanted.causes is None else tuple(source.causes(wanted=wanted.causes))
         )
 
     def _look_at_pools(self, source: Source, picture: Snapshot) -> Snapshot:

@@ -160,13 +160,14 @@ class Trouble:
 class Wanted:
     """What is visible, and so has to be read.
 
-    `detail` is a job, `attempt` the one whose output is shown, None for its last.
+    `detail` is a job, `attempt` the one whose output is shown, None for its last. `causes` says
+    which causes of death, None for none.
     """
 
     spots: Mapping[Table, Spot] = field(default_factory=dict)
     detail: int | None = None
     attempt: int | None = None
-    causes: bool = False
+    causes: Filter | None = None
 
 
 @dataclass(frozen=True, slots=True)

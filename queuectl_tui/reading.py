@@ -88,7 +88,7 @@ class Source(Protocol):
     def pools(self) -> list[PoolInfo]:
         """Every pool, with its workers."""
 
-    def causes(self, limit: int = 200) -> list[Cause]:
+    def causes(self, limit: int = 200, wanted: Filter | None = None) -> list[Cause]:
         """Why jobs are dead, newest death first."""
 
     def cause(self, cause_id: int) -> Cause:

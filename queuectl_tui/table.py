@@ -54,7 +54,7 @@ class JobTable:
             view=self.view,
             rows=self.rows,
             cause=self.cause,
-            filter=self.filter,
+            filter=self.searched,
             top=self._top,
             scroll=self._scroll,
             last=self._last,
@@ -62,6 +62,13 @@ class JobTable:
             cursor=self.cursor if self.held else None,
             line=self.line,
         )
+
+    @property
+    def searched(self) -> Filter:
+        """What rows match: of a cause, too, when there is a filter."""
+        if not self.filter or self.cause is None:
+            return self.filter
+        return self.filter.within(self.cause)
 
     def resize(self, rows: int) -> None:
         """It can show so many rows from now on; the cursor stays in sight."""

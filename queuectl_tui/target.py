@@ -37,11 +37,11 @@ def one(job: int, view: View | None = None) -> Target:
 
 def marked(table: JobTable, causes: Sequence[Cause], known: int | None) -> Target | None:
     """What is marked in a table, of which `known` jobs are shown; None when nothing is marked."""
-    if table.all_marked and table.cause is not None:
+    if table.all_marked and table.cause is not None and not table.filter:
         cause = next((each for each in causes if each.id == table.cause), None)
         return Target(Selection(cause=table.cause), table.view, cause=cause)
     if table.all_marked:
-        return Target(Selection(view=table.view, filter=table.filter), table.view, known=known)
+        return Target(Selection(view=table.view, filter=table.searched), table.view, known=known)
     if not table.marks:
         return None
     ids = tuple(sorted(table.marks))

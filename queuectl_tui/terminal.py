@@ -25,6 +25,7 @@ from textual.message import Message
 
 from queuectl_engine import safe_text
 
+ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # signals that end the program
 _TICK: Final = 0.1  # seconds between two looks whether an Esc was all there is
 _PATIENCE: Final = 2.0  # seconds after input for which there are such looks; more than ESCDELAY
 PAUSE: Final = 0.05  # seconds without input after which another burst begins
@@ -77,17 +78,25 @@ def toggle_mouse(app: App[Any]) -> bool:
 
 
 def run_outside(app: App[Any], argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
-    """Give the terminal to a program until it ends; what went wrong, or nothing."""
+    """Give the terminal to a program until it ends; what went wrong, or nothing.
+
+    What ends us meanwhile ends the program first: the event loop hears of it afterwards.
+    """
     with app.suspend():
-        # Ctrl+C is for the program; whoever wants it puts its own handler in place of ours.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            ended = subprocess.run(argv, env=env, check=False)
+            program = subprocess.Popen(argv, env=env)
         except OSError as error:
             return f"{safe_text(argv[0])}: {error.strerror}"
+        # Ctrl+C is for the program; whoever wants it puts its own handler in place of ours.
+        handlers: list[Any] = [signal.SIG_IGN] + [lambda *_: program.terminate()] * len(ENDING)
+        numbers = (signal.SIGINT, *ENDING)
+        before = [signal.signal(*each) for each in zip(numbers, handlers, strict=True)]
+        try:
+            code = program.wait()
         finally:
-            signal.signal(signal.SIGINT, before)
-    return f"{safe_text(argv[0])} ended with {ended.returncode}" if ended.returncode else ""
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+    return f"{safe_text(argv[0])} ended with {code}" if code else ""
 
 
 class TerminalDriver(LinuxDriver):

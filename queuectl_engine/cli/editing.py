@@ -21,7 +21,7 @@ from queuectl_engine.cli.options import (
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import can_ask, say
 from queuectl_engine.errors import BadInput, QueuectlError
-from queuectl_engine.job import Job
+from queuectl_engine.job import Job, JobState
 from queuectl_engine.new_job import Changes
 from queuectl_engine.safe_text import safe_text
 
@@ -37,6 +37,7 @@ _COMMAND = "--- command ---"
 @click.option("--timeout", type=duration, metavar="DURATION", help="The new timeout.")
 @click.option("--key", metavar="KEY", help="The new key.")
 @click.option("--run-at", type=moment, metavar="WHEN", help="The new time of a pending job.")
+@click.option("--requeue", is_flag=True, help="Send it back to pending then, if it is dead.")
 @after_options
 @click.option("--mutex", metavar="NAME", help="The new mutex; empty for none.")
 @json_option
@@ -52,6 +53,7 @@ def edit(
     timeout: timedelta | None,
     key: str | None,
     run_at: datetime | None,
+    requeue: bool,
     after_ok: tuple[str, ...] | None,
     after_any: tuple[str, ...] | None,
     after_fail: tuple[str, ...] | None,
@@ -60,8 +62,9 @@ def edit(
 ) -> None:
     """Change a job that is pending, retrying or dead.
 
-    Without options it opens $EDITOR. A dead job stays dead until it is requeued. The jobs named
-    after --after-ok and the like replace those it waited for in that way; "" stands for none.
+    Without options it opens $EDITOR. A dead job stays dead until it is requeued, as with
+    --requeue. The jobs named after --after-ok and the like replace those it waited for in that
+    way; "" stands for none.
     """
     with session.open() as engine:
         found = engine.get(job)
@@ -82,10 +85,14 @@ def edit(
         if not changes:
             changes = _in_editor(found)
         edited = engine.edit(found.id, **changes)
+        again = requeue and edited.state is JobState.DEAD
+        if again:
+            engine.requeue(edited.id)
+            edited = engine.get(edited.id)
     if as_json:
         shapes.print_json(shapes.job(edited))
     else:
-        say(f"Job {edited.id} edited")
+        say(f"Job {edited.id} edited" + (" and requeued" if again else ""))
 
 
 def _given(**values: object) -> Changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import click
@@ -12,6 +13,7 @@ from queuectl_engine.cli.options import db_option, job_argument, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
 from queuectl_engine.cli.terminal import note, say, when
+from queuectl_engine.filter import parse_filter
 from queuectl_engine.job import Cause
 
 COLUMNS: Final = (
@@ -35,23 +37,27 @@ COLUMNS: Final = (
     metavar="N",
     help="At most N causes.",
 )
+@click.option(
+    "--filter", "expression", metavar="EXPR", help="Only causes that match: words, exit:1."
+)
 @json_option
 @db_option
 @click.pass_obj
-def failures(session: Session, limit: int, as_json: bool) -> None:
+def failures(session: Session, limit: int, expression: str | None, as_json: bool) -> None:
     """List why jobs are dead: one line for all that died alike, newest first.
 
     WHY is the last line that they printed, with numbers, ids, paths, quoted text and times masked.
     'queuectl requeue --cause ID' sends all of them back.
     """
+    wanted = parse_filter(expression or "", now=datetime.now().astimezone())
     with session.open() as engine:
-        causes = engine.causes(limit)
+        causes = engine.causes(limit, wanted)
     if as_json:
         shapes.print_json_array(shapes.cause(cause) for cause in causes)
     elif causes:
         print_table(COLUMNS, map(_row, causes))
     else:
-        note("no job is dead")
+        note("no cause matches" if wanted else "no job is dead")
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

@@ -84,7 +84,7 @@ filter_option: Final = click.option(
     "--filter",
     "expression",
     metavar="EXPR",
-    help="Jobs that match: words and queue: state: exit: key: age>1h !word.",
+    help="Jobs that match: words and queue: state: exit: key: cause: age>1h !word.",
 )
 yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask about many jobs.")
 pool_option: Final = click.option(

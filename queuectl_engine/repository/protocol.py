@@ -253,8 +253,11 @@ class JobRepository(Protocol):
         moved since then match.
         """
 
-    def causes(self, *, limit: int) -> list[Cause]:
-        """Causes that have dead jobs, newest death first; cost follows `limit`."""
+    def causes(self, *, limit: int, wanted: Filter) -> list[Cause]:
+        """Causes that have dead jobs, newest death first; without a filter cost follows `limit`.
+
+        The filter is one for causes.
+        """
 
     def cause(self, cause_id: int) -> Cause | None:
         """One of them, None when nothing is dead of it."""

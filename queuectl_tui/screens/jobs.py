@@ -78,12 +78,11 @@ class JobsScreen(TendScreen, inherit_bindings=False):
             self._message.fail("e edits one job at a time · r z d work on all of them")
         elif job is None:
             self._message.fail("no job here to edit")
-        elif safe_text(job.command) != job.command:
-            self._message.fail(
-                f"its command is no single plain line · : edit {job.id} opens it in $EDITOR"
-            )
         elif job.state not in acts.EDITABLE:
             self._message.fail(f"job {job.id} is {job.state}; it cannot be edited")
+        elif safe_text(job.command) != job.command:  # more than a line, or what a field would hide
+            self._edit_outside(["edit", str(job.id), "--requeue"])
+            self.desk.hold(job.id)
         else:
             title = f"Edit {job.id}" + (" and requeue" if job.state == "dead" else "")
             screen = JobScreen(

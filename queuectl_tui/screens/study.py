@@ -24,6 +24,7 @@ from queuectl_tui.widgets.board import Board
 from queuectl_tui.widgets.message_line import Prompt
 
 T = TypeVar("T")
+_EXAMPLES: Final = "words queue:mail state:failed age>1h"
 DEBOUNCE: Final = 0.12  # seconds without a key before a filter is tried
 
 
@@ -56,9 +57,9 @@ class StudyScreen(WatchScreen, inherit_bindings=False):
         desk = self.desk
         match action:
             case "filter" | "range" | "mark_all":
-                here = desk.table is not None and not desk.detail_has_keys
-                filters = action != "filter" or desk.place is not Place.CAUSE
-                return here and filters and super().check_action(action, parameters)
+                of_causes = desk.place is Place.CAUSES and action == "filter"
+                here = (desk.table is not None or of_causes) and not desk.detail_has_keys
+                return here and super().check_action(action, parameters)
             case "find":
                 return desk.detail_has_keys and super().check_action(action, parameters)
             case "attempt" | "stream" | "wrap" | "times" | "follow" | "pager" | "copy":
@@ -77,15 +78,15 @@ class StudyScreen(WatchScreen, inherit_bindings=False):
 
     def action_filter(self) -> None:
         """Show only what matches, while it is typed."""
-        assert self.desk.table is not None
+        words_of = "program and last line" if self.desk.place is Place.CAUSES else _EXAMPLES
         self._message.prompt(
             Prompt(
                 label="/ ",
-                help="words queue:mail state:failed exit:1 age>1h !not · Enter keeps · Esc clears",
+                help=f"{words_of} exit:1 !not · Enter keeps · Esc clears",
                 entered=self._filtered,
                 changed=self._filter_soon,
             ),
-            typed(str(self.desk.table.filter)),
+            typed(str(self.desk.filter)),
         )
         self._draw_keys()
 
@@ -237,7 +238,7 @@ class StudyScreen(WatchScreen, inherit_bindings=False):
 
     def _try_filter(self, text: str) -> None:
         try:
-            self._search(parse_filter(text, now=self._now().astimezone()))
+            self._search(self._parsed(text))
         except BadInput as error:
             self._message.note(str(error))
 
@@ -246,13 +247,16 @@ class StudyScreen(WatchScreen, inherit_bindings=False):
             self._trying.stop()
         self._message.clear()
         try:
-            self._search(parse_filter(text or "", now=self._now().astimezone()))
+            self._search(self._parsed(text or ""))
         except BadInput as error:
             self._message.fail(str(error))
 
+    def _parsed(self, text: str) -> Filter:
+        wanted = parse_filter(text, now=self._now().astimezone())
+        return wanted.for_causes() if self.desk.place is Place.CAUSES else wanted
+
     def _search(self, wanted: Filter) -> None:
-        table = self.desk.table
-        if table is not None and str(table.filter) != str(wanted):
+        if str(self.desk.filter) != str(wanted):
             self.desk.search(wanted)
             self._look()
         self._draw()

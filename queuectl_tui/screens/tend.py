@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final, TypeVar
@@ -141,12 +141,20 @@ class TendScreen(StudyScreen, inherit_bindings=False):
         if self._errand is not None:
             self._message.fail("something else goes on · Esc stops it")
         elif arguments[:1] == ["edit"]:
-            argv = commanding.argv_of(arguments, self._database.location)
-            self._message.tell(terminal.run_outside(self.app, argv) or "edited")
-            self._feed.wake()
+            self._edit_outside(arguments)
         else:
             errand = self._begin(lambda size: f"queuectl {arguments[0]} runs · Esc stops it")
             self._long(commanding.run(arguments, errand.step, self._pane.size.width), self._printed)
+
+    def _edit_outside(self, arguments: Sequence[str]) -> None:
+        """Give the terminal to `queuectl edit`, which opens $EDITOR."""
+        argv = commanding.argv_of(arguments, self._database.location)
+        problem = terminal.run_outside(self.app, argv)
+        if problem:
+            self._message.fail(problem)
+        else:
+            self._message.tell("edited", command=f"queuectl {' '.join(arguments)}")
+        self._feed.wake()
 
     def _printed(self, printed: Printed) -> None:
         """One line is told, more stand in the detail until the cursor moves."""

@@ -86,7 +86,8 @@ def board_lines(
         case Place.CAUSES:
             dead = desk.shown.counts.of(JobState.DEAD)
             line = desk.causes.line
-            return cause_lines(desk.shown.causes, dead, line, width, height, now)
+            wanted = desk.causes_filter
+            return cause_lines(desk.shown.causes, dead, line, width, height, now, wanted=wanted)
         case Place.FINISHED:
             return _table_lines(desk, Table.FINISHED, width, height, now)
         case Place.CAUSE:

@@ -37,6 +37,8 @@ def test_failures_lists_each_cause_once_and_requeue_takes_one(
         ("error: N", 2, "curl"),
         ("other", 1, "curl"),
     ]
+    assert "other" not in queuectl("failures", "--filter", "error").out
+    assert "a cause has no queue" in queuectl("failures", "--filter", "queue:x", code=2).err
     cause = str(shown[0]["id"])
     assert [job["id"] for job in json.loads(queuectl("list", "--cause", cause, "--json").out)] == [
         3,
@@ -137,6 +139,15 @@ def test_what_was_written_in_the_editor_is_understood() -> None:
 def test_what_cannot_be_understood_is_named(text: str) -> None:
     with pytest.raises(BadInput):
         changes_of(stored(), text)
+
+
+def test_an_edit_may_requeue_what_is_dead(queuectl: Program, drive: Driver) -> None:
+    die(drive, "x")
+    drive.add("waits")
+    edited = queuectl("edit", "1", "--command", "true", "--requeue").out
+    assert edited == "Job 1 edited and requeued\n"
+    assert drive.get(1).state is JobState.PENDING
+    assert queuectl("edit", "2", "--priority", "1", "--requeue").out == "Job 2 edited\n"
 
 
 def test_the_editor_that_a_person_named_is_used(

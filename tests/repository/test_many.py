@@ -10,7 +10,7 @@ import pytest
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.errors import KeyTaken, WrongState
-from queuectl_engine.filter import parse_filter
+from queuectl_engine.filter import Filter, parse_filter
 from queuectl_engine.job import Job, State, View
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.plan import Act
@@ -40,7 +40,7 @@ def test_dead_jobs_are_counted_by_cause(repo: JobRepository, drive: Driver) -> N
     one, two, three = die(drive, CURL), die(drive, RSYNC), die(drive, CURL)
     die(drive, None)
 
-    curl, rsync = repo.causes(limit=9)
+    curl, rsync = repo.causes(limit=9, wanted=Filter())
 
     assert (curl.program, curl.ended, curl.line) == ("curl", "exit 22", "error: N")
     assert (curl.dead, curl.example, rsync.dead, rsync.example) == (2, three.id, 1, two.id)
@@ -48,12 +48,12 @@ def test_dead_jobs_are_counted_by_cause(repo: JobRepository, drive: Driver) -> N
     assert repo.counts().causes == 2
     assert ids(repo.page(View.DEAD, limit=9, cause=curl.id).jobs) == [three.id, one.id]
     assert three.cause_id == curl.id
-    assert repo.causes(limit=1) == [curl]
+    assert repo.causes(limit=1, wanted=Filter()) == [curl]
 
 
 def test_a_cause_follows_its_jobs_out_of_death_and_back(repo: JobRepository, drive: Driver) -> None:
     one, two = die(drive, CURL), die(drive, CURL)
-    (cause,) = repo.causes(limit=9)
+    (cause,) = repo.causes(limit=9, wanted=Filter())
 
     drive.requeue(two)
     left = repo.cause(cause.id)
@@ -61,7 +61,7 @@ def test_a_cause_follows_its_jobs_out_of_death_and_back(repo: JobRepository, dri
     assert (left.dead, left.example, left.last_at) == (1, one.id, one.finished_at)
     done, _ = repo.act(Act.DELETE, [one.id], asked=drive.now, user="ada", now=drive.now)
     assert repo.cause(cause.id) is None
-    assert repo.causes(limit=9) == []
+    assert repo.causes(limit=9, wanted=Filter()) == []
     assert repo.counts().causes == 0
     repo.undo(done, user="ada", now=drive.now)
     back = repo.cause(cause.id)
@@ -104,6 +104,46 @@ def test_a_search_finds_what_matches(
 
     assert matches.rest is None
     assert "".join(sorted(names[job] for _, job in matches.found)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ["rsync", "curl", "mail"]),
+        ("ERROR", ["curl", "mail"]),
+        ("error !mail", ["curl"]),
+        ("exit:22", ["curl"]),
+        ("exit:timeout", ["rsync"]),
+        ("!exit:timeout", ["curl", "mail"]),
+        ("exit:killed", ["mail"]),
+        ("100%", []),
+    ],
+)
+def test_causes_are_found_by_their_words_and_endings(
+    repo: JobRepository, drive: Driver, text: str, found: list[str]
+) -> None:
+    for signature in (Signature("mail", "killed 9", "error: N"), CURL, RSYNC):
+        die(drive, signature)
+
+    causes = repo.causes(limit=9, wanted=parse_filter(text, now=NOON))
+
+    assert [cause.program for cause in causes] == found
+
+
+def test_a_search_within_a_cause_looks_at_no_other_jobs(repo: JobRepository, drive: Driver) -> None:
+    mine = [die(drive, CURL, command=f"curl {n}") for n in range(3)]
+    for n in range(20):
+        die(drive, RSYNC, command=f"rsync {n}")
+    cause = mine[0].cause_id
+    wanted = parse_filter(f"cause:{cause} !2", now=NOON)
+    assert wanted.cause == cause
+
+    matches = repo.scan(View.DEAD, wanted, limit=9, budget=3)
+
+    assert [job for _, job in matches.found] == [mine[1].id, mine[0].id]
+    assert matches.rest is None, "three jobs were looked at, and no more are there"
+    elsewhere = repo.scan(View.ALL, wanted, limit=9, budget=99)
+    assert [job for _, job in elsewhere.found] == [mine[0].id, mine[1].id]
 
 
 @pytest.mark.parametrize("backwards", [False, True])

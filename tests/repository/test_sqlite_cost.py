@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import apsw.ext
 import pytest
 
+from queuectl_engine.cause import Signature
+from queuectl_engine.filter import Filter, parse_filter
 from queuectl_engine.job import JobState, NewJob, View
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.protocol import Claim, Ended
 from tests.repository.driver import Driver
 from tests.samples import NOON, SECOND, new
 
+ERROR = parse_filter("error", now=NOON)
 SIZES = (900, 9_000)
 RUNNING = 45  # never more than there are workers, so the same in both sizes
 
@@ -39,13 +44,19 @@ class Crowd:
         claims = self.drive.turn(room=size * 4 // 5).claims
         self.drive.turn(
             *(
-                self.drive.ended(claim, Exited(int(kind_of(claim.job.id) in (2, 3))))
+                self.ended(claim, Exited(int(kind_of(claim.job.id) in (2, 3))))
                 for claim in claims
                 if kind_of(claim.job.id) != 4 or claim.job.id > 5 * RUNNING
             )
         )
         self.drive.later(SECOND / 2)  # no retry is due
         self.middle = {view: self.repo.page(view, limit=size // 20).keys[-1] for view in View}
+
+    def ended(self, claim: Claim, ending: Exited) -> Ended:
+        """Those that fail do so of one of three causes, whatever the size."""
+        signature = Signature("curl", "exit 1", f"error {claim.job.id % 3}")
+        ended = self.drive.ended(claim, ending)
+        return replace(ended, signature=signature) if ending.code else ended
 
     def job(self, number: int) -> NewJob:
         """Kind 0 comes last in line, so it stays ready; kind 2 dies, kind 3 is retried."""
@@ -83,6 +94,8 @@ WORK: dict[str, Callable[[Crowd], object]] = {
     "claim of one queue": lambda crowd: crowd.drive.claim("q1"),
     "settle": lambda crowd: crowd.drive.run(Exited(0)),
     "counts": lambda crowd: crowd.repo.counts(),
+    "causes": lambda crowd: crowd.repo.causes(limit=50, wanted=Filter()),
+    "causes that match": lambda crowd: crowd.repo.causes(limit=50, wanted=ERROR),
     "queues": lambda crowd: crowd.repo.queues(),
     "remaining": lambda crowd: crowd.repo.remaining(crowd.drive.pool),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
@@ -163,4 +176,5 @@ def test_the_claim_takes_the_top_of_the_ready_index(crowds: list[Crowd]) -> None
 
 def test_the_crowd_has_jobs_in_every_state_that_is_measured(crowds: list[Crowd]) -> None:
     for crowd in crowds:
+        assert len(crowd.repo.causes(limit=9, wanted=ERROR)) == 3
         assert all(crowd.repo.counts().of(state) for state in set(JobState) - {JobState.CANCELLED})

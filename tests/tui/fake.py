@@ -138,9 +138,11 @@ class FakeQueue:
         found = self.scan(view, wanted, limit=SLICE, at=at)
         return len(found.jobs), found.rest
 
-    def causes(self, limit: int = 200) -> list[Cause]:
+    def causes(self, limit: int = 200, wanted: Filter | None = None) -> list[Cause]:
         ids = {job.cause_id for job in self._in(View.DEAD)} - {None}
         found = [self.cause(number) for number in ids if number is not None]
+        texts = [term.value for term in (wanted or Filter()).terms]
+        found = [c for c in found if all(t in f"{c.program} {c.ended} {c.line}" for t in texts)]
         return sorted(found, key=lambda cause: cause.last_at, reverse=True)[:limit]
 
     def cause(self, cause_id: int) -> Cause:
@@ -343,6 +345,8 @@ def _holds(job: Job, term: Term) -> bool:
     match term.field:
         case Field.QUEUE:
             return job.queue == term.value
+        case Field.CAUSE:
+            return job.cause_id == int(term.value)
         case Field.STATE:
             return job.state in [JobState(name) for name in term.value.split(",")]
         case _:

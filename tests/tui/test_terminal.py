@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl_engine import open_engine
+from queuectl_engine import JobState, open_engine
 from tests.samples import HOUR
 from tests.tui.pty_program import ROOT, Terminal, environment
 from tests.waiting import until
@@ -268,6 +268,52 @@ def test_the_pager_gets_cleaned_text_and_the_screen_comes_back(
         terminal.send("q")
         terminal.shows("1 Pending 0")
     assert (tmp_path / "read").read_text() == "red\nplain\n600\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_pager_and_then_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pager = tmp_path / "pager"
+    pager.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 471\n")
+    pager.chmod(0o700)
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add("echo hello")
+        engine.start_pool()
+        try:
+            engine.wait(1)
+        finally:
+            engine.stop_pool(now=True)
+    with Terminal(cwd=tmp_path, env={"PAGER": str(pager)}) as terminal:
+        terminal.send("4")
+        terminal.shows("── 1 completed")
+        terminal.send("O")
+        until(lambda: (terminal.read(), (tmp_path / "pid").exists())[1])
+        pid = int(until(lambda: (tmp_path / "pid").read_text().strip()))
+        terminal.process.send_signal(number)
+        assert terminal.exit_code() == 128 + number
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_command_of_several_lines_is_edited_in_the_editor_and_requeued(tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i s/hello/goodbye/ $1\n")
+    editor.chmod(0o700)
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        job = engine.add("echo hello\nexit 1", max_retries=0)
+        engine.start_pool()
+        try:
+            assert engine.wait(job.id)[0].state is JobState.DEAD
+        finally:
+            engine.stop_pool(now=True)
+        with Terminal(cwd=tmp_path, env={"EDITOR": str(editor), "VISUAL": ""}) as terminal:
+            terminal.send("3")
+            terminal.shows("── 1 dead")
+            terminal.send("e")
+            until(lambda: (terminal.read(), engine.get(1).state is JobState.PENDING)[1])
+            terminal.shows("edited", "1 Pending 1")
+        assert engine.get(1).command == "echo goodbye\nexit 1"
 
 
 def test_a_line_is_run_and_what_it_prints_is_shown(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from queuectl_engine import Done, Plan, State
+from queuectl_engine import Done, JobState, Plan, State
 from queuectl_tui.desk import Place
 from queuectl_tui.screens.jobs import JobsScreen
 from tests.samples import MINUTE, NOON
@@ -53,6 +53,38 @@ async def test_causes_are_listed_newest_death_first(size: tuple[int, int]) -> No
         await tui.press("j")
         await tui.rest()
         assert "── 5 dead" in tui.text, "an example stands in the detail"
+
+
+async def test_causes_are_filtered_by_their_words() -> None:
+    async with driving(grave(2, 3, 1)) as tui:
+        await tui.press("F")
+        await tui.filter("prog2")
+        assert "filter: prog2" in tui.line(1)
+        assert "prog1" not in tui.text
+        assert "prog2" in tui.cursor
+        await tui.press("escape")
+        assert "prog1" in tui.text
+        await tui.filter("queue:mail")
+        assert "a cause has no queue" in tui.message
+        await tui.filter("nowhere")
+        assert "nothing matches · Esc clears the filter" in tui.text
+
+
+async def test_within_a_cause_a_filter_and_an_act_on_all_that_match() -> None:
+    queue = grave(2, 12)
+    async with driving(queue) as tui:
+        await tui.press("F", "enter")
+        await tui.filter("prog2 1")  # 10, 11, 12, 13 and 14
+        table = tui.desk.table
+        assert table is not None
+        assert sorted(job.id for job in table.window.jobs) == [10, 11, 12, 13, 14]
+        assert "filter: prog2 1" in tui.line(1)
+        await tui.press("asterisk", "r")
+        assert "requeue 5 dead jobs" in tui.message
+        await tui.press("y")
+        assert "queuectl requeue --filter 'cause:2 " in tui.message
+        assert queue.stored[3].state is JobState.DEAD
+        assert queue.stored[10].state is JobState.PENDING
 
 
 async def test_enter_lists_the_jobs_of_a_cause_and_escape_goes_back_step_by_step() -> None:
@@ -183,7 +215,7 @@ async def test_a_waiting_job_is_edited_and_waits_on() -> None:
     ("job", "why"),
     [
         (running(1), " ! job 1 is processing; it cannot be edited"),
-        (running(1, "two\nlines"), " ! its command is no single plain line"),
+        (running(1, "two\nlines"), " ! job 1 is processing; it cannot be edited"),
     ],
 )
 async def test_what_cannot_be_edited_here_says_why(job: Any, why: str) -> None:

@@ -167,9 +167,9 @@ class SqliteRepository:
                 until=until,
             )
 
-    def causes(self, *, limit: int) -> list[Cause]:
+    def causes(self, *, limit: int, wanted: Filter) -> list[Cause]:
         with self._db.reading():
-            return reading.causes(self._db, limit)
+            return reading.causes(self._db, limit, wanted)
 
     def cause(self, cause_id: int) -> Cause | None:
         return reading.cause(self._db, cause_id)

@@ -155,6 +155,8 @@ def scan(
     if until is not None:
         test, args = f"{test} AND updated_ms <= :until", {**args, "until": ms(until)}
     walk = _Walk(f"job.id, (1{test})", "", args, budget + 1, at, backwards)
+    if view is View.DEAD and cause is None:
+        cause = wanted.cause
     rows = walk.along(db, _segments(view, cause, None))
     found: list[tuple[Key, int]] = []
     for number, (key, row) in enumerate(rows):
@@ -256,6 +258,10 @@ _COUNT_CAUSES: Final = f"""
     SELECT count(*) FROM (SELECT 1 FROM cause INDEXED BY cause_dead WHERE dead > 0
                            LIMIT {MOST_CAUSES})
 """
+_NEWEST_CAUSES: Final = """
+    SELECT id FROM cause INDEXED BY cause_dead WHERE dead > 0
+     ORDER BY last_ms DESC, id DESC LIMIT :most
+"""
 _EDGE: Final = """
     (SELECT {what} FROM job INDEXED BY job_list_cause
       WHERE job.cause = cause.id AND job.state = 'dead'
@@ -269,11 +275,13 @@ _CAUSES: Final = f"""
 """
 
 
-def causes(db: Connection, limit: int) -> list[Cause]:
-    """Causes that have dead jobs, newest first."""
-    sql = f"""{_CAUSES} INDEXED BY cause_dead WHERE dead > 0
-              ORDER BY last_ms DESC, id DESC LIMIT ?"""
-    return [_cause_of(row) for row in db.run(sql, (limit,))]
+def causes(db: Connection, limit: int, wanted: Filter) -> list[Cause]:
+    """Causes that have dead jobs, newest first; those that match among the newest that count."""
+    test, args = filtering.cause_condition(wanted)
+    sql = f"""{_CAUSES} WHERE id IN ({_NEWEST_CAUSES}){test}
+              ORDER BY last_ms DESC, id DESC LIMIT :limit"""
+    most = MOST_CAUSES if wanted else limit
+    return [_cause_of(row) for row in db.run(sql, {**args, "limit": limit, "most": most})]
 
 
 def cause(db: Connection, cause_id: int) -> Cause | None:
