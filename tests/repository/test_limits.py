@@ -110,6 +110,7 @@ def test_of_jobs_with_the_same_mutex_one_runs_at_a_time(drive: Driver) -> None:
     turn = drive.turn(room=9)
 
     assert [claim.job.id for claim in turn.claims] == [jobs[0].id, *(job.id for job in free)]
+    assert turn.next_due is None  # nothing was let go
     held = drive.get(jobs[1])
     assert (held.stored, held.mutex, held.mutex_holder) == (State.BLOCKED, "db", jobs[0].id)
     assert held.waiting == f"mutex db is held by {jobs[0].id}"

@@ -241,6 +241,21 @@ def test_who_begins_to_wait_while_others_are_freed_waits_for_the_next_end(drive:
     assert drive.repo.counts().of(State.BLOCKED) == 0
 
 
+def test_an_end_while_others_are_freed_counts_for_those_who_came_since(drive: Driver) -> None:
+    parent = drive.add(priority=9)
+    drive.repo.add([new(after_ok=[parent.id]) for _ in range(350)], now=NOON)
+    end_at_once(drive)
+    drive.requeue(parent)
+    late = child(drive, parent)
+    end_at_once(drive)
+
+    while drive.repo.promote(now=drive.now):
+        pass
+
+    assert drive.get(late).stored is State.READY
+    assert drive.repo.counts().of(State.BLOCKED) == 0
+
+
 def test_a_job_names_the_first_few_it_waits_for_and_tells_all_when_asked(drive: Driver) -> None:
     parents = [drive.add() for _ in range(30)]
     waiting = child(drive, *parents)
