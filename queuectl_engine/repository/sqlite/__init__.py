@@ -283,12 +283,14 @@ class SqliteRepository:
         db = self._db
         with db.writing():
             settled = [turns.settle(db, one, now) for one in ended]
-            woken = needs.release(db, now) + mutexes.loosen(db) + turns.promote(db, now)
+            woken = turns.promote(db, now)
+            if telling := turns.anything_to_tell(db):
+                woken += needs.release(db, now) + mutexes.loosen(db)
             stop = turns.stop_asked(db, worker)
             room = 0 if stop else room
             claims, unfinished = claiming.claim(db, worker, queues, room, now)
             more = room > 0 and len(claims) == room and claiming.ready_left(db, queues)
-            unfinished = unfinished or turns.anything_to_tell(db)
+            unfinished = unfinished or (telling and turns.anything_to_tell(db))
             next_due = now if unfinished else turns.next_due(db)
             # Where a limit held others back, whoever serves them may go on now.
             woken += bool(ended) and claiming.limited(db) and claiming.ready_left(db, ())
