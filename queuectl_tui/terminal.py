@@ -24,10 +24,10 @@ from textual.events import Key
 from textual.message import Message
 
 from queuectl_engine import safe_text
+from queuectl_tui.joining import PATIENCE, Joiner
 
 ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # signals that end the program
 _TICK: Final = 0.1  # seconds between two looks whether an Esc was all there is
-_PATIENCE: Final = 2.0  # seconds after input for which there are such looks; more than ESCDELAY
 PAUSE: Final = 0.05  # seconds without input after which another burst begins
 
 
@@ -120,21 +120,26 @@ class TerminalDriver(LinuxDriver):
         """Read keys until told to stop, or until the terminal is gone."""
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
+        joiner = Joiner()
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             selector.register(self._alarm.fd, selectors.EVENT_READ)
             while not self.exit_event.is_set():
                 # Only after input can the parser wait for something: for the rest of a sequence.
-                waits = time.monotonic() - self._read_at < _PATIENCE
+                waits = time.monotonic() - self._read_at < PATIENCE
                 ready = selector.select(_TICK if waits else None)
                 if any(key.fd == self.fileno for key, _ in ready):
                     data = self._read()
                     if not data:
                         os.kill(os.getpid(), signal.SIGHUP)
                         return
-                    for message in parser.feed(decode(data)):
-                        self.process_message(message)
+                    # Without a byte the parser would think that the input has ended.
+                    if text := joiner.join(decode(data), self._read_at):
+                        for message in parser.feed(text):
+                            self.process_message(message)
                 for message in parser.tick():
+                    if isinstance(message, Key) and message.key == "escape":
+                        joiner.let_go()
                     self.process_message(message)
 
     def toggle_mouse(self) -> bool:

@@ -1,6 +1,6 @@
 """Make the pictures that README shows: the real screen on a real queue, with a pool that runs.
 
-`python screenshots/make.py` writes an SVG for each, and a PNG beside it when Chromium is found. The
+`python -m screenshots.make` writes an SVG for each, and a PNG beside it when Chromium is found. The
 programs that its jobs call are props, so that they fail and work as long as a picture needs.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -201,7 +202,9 @@ class LiveScreen(Screen[None], inherit_bindings=False):
 
     def _hint(self) -> str:
         """What to say while there is nothing else."""
-        return self.desk.shown.trouble.why if self.desk.shown.trouble else ""
+        trouble, location = self.desk.shown.trouble, self._database.location
+        # The header names the file: here its directories would push the reason off the line.
+        return "" if trouble is None else trouble.why.replace(location, Path(location).name)
 
     def _shown_bindings(self) -> Iterator[Binding]:
         """Of the live bindings those that mean something for the job at hand."""

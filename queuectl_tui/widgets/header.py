@@ -42,7 +42,7 @@ def header_line(
 def _path(location: str, room: int) -> str:
     path = Path(location)
     longer = (words.tilde(location), f"…/{path.parent.name}/{path.name}")
-    return next((name for name in longer if len(name) < room), path.name)
+    return next((name for name in longer if len(name) < room - 1), path.name)
 
 
 def _live(desk: Desk, now: datetime, read_only: bool) -> tuple[Span, ...]:

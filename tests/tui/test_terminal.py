@@ -108,6 +108,19 @@ def test_a_question_ignores_what_came_in_the_same_burst(tmp_path: Path) -> None:
             terminal.shows("1 cancelled")
 
 
+@pytest.mark.parametrize("parts", [("\x1b", "[6~"), ("\x1b[", "6~"), ("\x1b[6", "~")])
+def test_a_key_that_a_slow_link_split_is_no_command(
+    terminal: Terminal, parts: tuple[str, str]
+) -> None:
+    terminal.send("F")
+    terminal.shows("Causes of 0")
+    terminal.send(parts[0])
+    terminal.shows("1 Pending")  # so long did it take that Esc was taken for a key
+    terminal.send(parts[1])
+    terminal.quiet()
+    assert "6 Queues" not in terminal.text
+
+
 def test_what_is_typed_ahead_reaches_the_form(terminal: Terminal) -> None:
     terminal.send("aecho typed ahead\r")
     terminal.shows("added as 1", "$ echo typed ahead")
@@ -182,6 +195,42 @@ def test_a_deleted_database_keeps_its_last_picture_and_comes_back(tmp_path: Path
         terminal.shows("queue.db is gone")
         away.rename(path)
         terminal.shows("LIVE", "make all")
+
+
+LOCKER = """
+import fcntl, os, struct, sys
+fd = os.open("queue.db-shm", os.O_RDWR)
+def lock(kind, start, length):
+    fcntl.fcntl(fd, fcntl.F_SETLK, struct.pack("hhqqi4x", kind, 0, start, length, 0))
+lock(fcntl.F_RDLCK, 128, 1)  # a connection ...
+lock(fcntl.F_WRLCK, 120, 8)  # ... that recovers the log, and was stopped
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_locked_database_keeps_its_last_picture_and_comes_back(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add("true")
+        with Terminal(cwd=tmp_path) as terminal:
+            terminal.shows("LIVE", "1 Pending 1")
+            terminal.quiet()
+            with subprocess.Popen(
+                [sys.executable, "-c", LOCKER],
+                cwd=tmp_path,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            ) as locker:
+                assert locker.stdout
+                assert locker.stdout.readline() == b"locked\n"
+                terminal.shows("STALE", "1 Pending 1", "is locked by another process")
+                terminal.send("?")
+                terminal.shows("Esc")  # the screen is alive
+                terminal.send("\x1b")
+                locker.communicate()
+            terminal.shows("LIVE", "1 Pending 1")
+            engine.add("more")
+            terminal.shows("1 Pending 2")
 
 
 def test_a_replaced_database_is_opened_anew(tmp_path: Path) -> None:

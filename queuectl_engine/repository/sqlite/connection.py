@@ -205,7 +205,8 @@ class Connection:
 def _plain(error: apsw.Error, path: str) -> QueuectlError:
     where, what = safe_text(path), safe_text(str(error))
     match error:
-        case apsw.BusyError() | apsw.LockedError():
+        # "Locking protocol" is what SQLite says after ten seconds without a lock for reading.
+        case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
             return StorageBusy(f"{where} is locked by another process; try again")
         case apsw.NotADBError():
             return NotAQueue(f"{where} is no queuectl database; name another file with --db")
