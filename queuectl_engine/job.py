@@ -203,7 +203,7 @@ class Job:
             holder = f"held by {self.mutex_holder}" if self.mutex_holder else "free again"
             return f"mutex {self.mutex} is {holder}"
         first = min(self.waits_for, key=lambda need: not need.stuck)
-        more = ", and more" if len(self.waits_for) > 1 else ""
+        more = ", .." if len(self.waits_for) > 1 else ""
         return f"after-{first.after} {first.job}{first.why_stuck}{more}"
 
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from queuectl_engine import (
     Act,
+    After,
     BadInput,
     Engine,
     Job,
@@ -36,6 +38,10 @@ class Form:
     directory: str = ""
     key: str = ""
     shell: str = ""
+    after_ok: str = ""
+    after_any: str = ""
+    after_fail: str = ""
+    mutex: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class _Policy:
     timeout: timedelta | None
     run_at: datetime | None
     key: str | None
+    mutex: str | None
 
 
 def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
@@ -67,6 +74,10 @@ def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
                 timeout=policy.timeout,
                 run_at=policy.run_at,
                 key=policy.key,
+                mutex=policy.mutex,
+                after_ok=_names(form.after_ok),
+                after_any=_names(form.after_any),
+                after_fail=_names(form.after_fail),
             )
             for command in commands
         ]
@@ -90,7 +101,31 @@ def of_job(job: Job) -> Form:
         retries=str(job.max_retries),
         timeout=f"{job.timeout.total_seconds():g}s" if job.timeout else "",
         key=job.key or "",
+        mutex=job.mutex or "",
+        after_ok=_still(job, After.OK),
+        after_any=_still(job, After.ANY),
+        after_fail=_still(job, After.FAIL),
     )
+
+
+def _still(job: Job, after: After) -> str:
+    """What it still waits for, as it is typed."""
+    return ",".join(str(need.job) for need in job.waits_for if need.after is after)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _other_parents(job: Job, form: Form) -> dict[str, Any]:
+    """What it shall wait for, in the ways in which the form was changed."""
+    before = of_job(job)
+    names = (f"after_{after}" for after in After)
+    return {
+        name: _names(getattr(form, name))
+        for name in names
+        if getattr(form, name) != getattr(before, name)
+    }
 
 
 def edit(job: Job, form: Form, now: datetime) -> Deed[Told]:
@@ -110,6 +145,8 @@ def edit(job: Job, form: Form, now: datetime) -> Deed[Told]:
             max_retries=policy.max_retries,
             timeout=policy.timeout,
             key=policy.key,
+            mutex=policy.mutex,
+            **_other_parents(job, form),
         )
         return kept() if policy.run_at is None else kept(run_at=policy.run_at)
 
@@ -138,6 +175,7 @@ def _policy(form: Form, now: datetime) -> _Policy:
         timeout=None if form.timeout in ("", "none") else parse_duration(form.timeout),
         run_at=None if form.run_at in ("", "now") else parse_moment(form.run_at, now=now),
         key=form.key or None,
+        mutex=form.mutex or None,
     )
 
 

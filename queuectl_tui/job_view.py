@@ -116,6 +116,8 @@ def _facts(job: Job, picture: JobPicture, width: int, now: datetime) -> list[Lin
     queue = [safe_text(job.queue), f"priority {job.priority}"]
     if job.key:
         queue.append(f"key {safe_text(job.key)}")
+    if job.mutex:
+        queue.append(f"mutex {safe_text(job.mutex)}")
     queue.append(f"added {words.clock(job.created_at, now)}")
     policy = [f"{words.number(job.max_retries)} retr{'y' if job.max_retries == 1 else 'ies'}"]
     policy.append(f"timeout {words.duration(job.timeout)}" if job.timeout else "no timeout")

@@ -50,10 +50,14 @@ def pool_lines(
     return _list([title, _heading(_POOL, "QUEUES", width)], rows, cursor, height)
 
 
-def queue_lines(queues: Sequence[QueueInfo], cursor: int, width: int, height: int) -> list[Line]:
-    """Every queue with its counts."""
+def queue_lines(
+    queues: Sequence[QueueInfo], limit: int | None, cursor: int, width: int, height: int
+) -> list[Line]:
+    """Every queue with its counts; `limit` is that of all together."""
     paused = sum(queue.paused for queue in queues)
-    title = _title("6 Queues", len(queues), f"{paused} paused" if paused else "", width)
+    notes = [f"{paused} paused"] if paused else []
+    notes += [f"all together run at most {words.number(limit)}"] if limit else []
+    title = _title("6 Queues", len(queues), " · ".join(notes), width)
     if not queues:
         return _padded([title, ink.BLANK, _hint("no queue yet")], height)
     rows: list[Line] = []
@@ -148,9 +152,10 @@ def _queue(queue: QueueInfo, sign: str) -> Line:
         counts.of(JobState.DEAD),
         counts.of(JobState.COMPLETED, JobState.CANCELLED),
     )
-    parts = [
-        ink.cell(words.number(n), width) for n, (_, width) in zip(numbers, _QUEUE[1:], strict=True)
-    ]
+    texts = [words.number(number) for number in numbers]
+    if queue.max_running is not None:
+        texts[1] += f"/{words.number(queue.max_running)}"
+    parts = [ink.cell(text, width) for text, (_, width) in zip(texts, _QUEUE[1:], strict=True)]
     state = Span("paused", Ink.WARN) if queue.paused else ink.quiet("open")
     return ink.line(f"{sign}  ", ink.cell(safe_text(queue.name), 20), *parts, state)
 

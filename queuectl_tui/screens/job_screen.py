@@ -27,10 +27,12 @@ from queuectl_tui.widgets.line_view import LineView
 ADDING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "directory", "key", "shell"),
+    ("after_ok", "after_any", "after_fail", "mutex"),
 )
 EDITING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "key"),
+    ("after_ok", "after_any", "after_fail", "mutex"),
 )
 Submit = Callable[[Form, Sequence[str]], Deed[Told]]
 
@@ -121,6 +123,10 @@ class JobScreen(ModalScreen[Told | None]):
             "directory": words.tilde(os.getcwd()),
             "key": "none",
             "shell": "/bin/sh",
+            "after_ok": "none",
+            "after_any": "none",
+            "after_fail": "none",
+            "mutex": "none",
         }
         filled = asdict(self._filled)
         with Container(id="form"):

@@ -82,7 +82,8 @@ def board_lines(
         case Place.POOLS:
             return pool_lines(desk.shown.pools, desk.pools.line, width, height, now)
         case Place.QUEUES:
-            return queue_lines(desk.shown.queues, desk.queues.line, width, height)
+            limit = desk.shown.counts.max_running
+            return queue_lines(desk.shown.queues, limit, desk.queues.line, width, height)
         case Place.CAUSES:
             dead = desk.shown.counts.of(JobState.DEAD)
             line = desk.causes.line

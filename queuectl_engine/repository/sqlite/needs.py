@@ -144,7 +144,9 @@ def _ids(db: Connection, name: int | str, mine: Mapping[str, int]) -> Iterator[i
 
 
 def _labelled(_db: Connection, label: str) -> list[int]:
-    raise BadInput(f"no job has the label {safe_text(label)}")
+    raise NoSuchJob(
+        f"no job has the label {safe_text(label)}; 'queuectl list --all' shows the jobs"
+    )
 
 
 def _unknown(name: int | str) -> NoSuchJob:
