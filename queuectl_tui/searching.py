@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
-from itertools import count
 from typing import Final
 
 from queuectl_tui.picture import Spot, Tally, Window
@@ -16,7 +15,6 @@ from queuectl_tui.reading import HOLDS, Reading, Source, read_window
 
 PATIENCE: Final = 0.025  # seconds of rest for each slice that the last search took
 _QUICK: Final = 12  # slices; a search this short is repeated at every change
-_TOLD: Final = 4  # slices between two numbers that are shown while the counting goes on
 
 
 class Search:
@@ -90,12 +88,12 @@ class Search:
 
     def _counting(self, source: Source) -> Generator[None, None, None]:
         """A second count replaces the first when it is complete, so that the number stands."""
-        total, at = 0, None
-        for slices in count():
+        count, at = 0, None
+        while True:
             more, at = source.matching(self._spot.view, self._spot.filter, at=at)
-            total += more
-            if at is None or (not self.tally.complete and slices % _TOLD == 0):
-                self.tally = Tally(total, at is None)
+            count += more
+            if at is None or not self.tally.complete:
+                self.tally = Tally(count, at is None)
             if at is None:
                 return
             yield

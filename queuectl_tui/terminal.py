@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 
 from textual._xterm_parser import XTermParser
 from textual.app import App
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Key
 from textual.message import Message
@@ -63,12 +64,9 @@ def last_burst(app: App[Any]) -> int:
 
 
 def backlogged(app: App[Any]) -> bool:
-    """Whether the terminal has not read yet what was written to it.
-
-    Textual's queue of writes blocks the event loop when it is full.
-    """
-    writer = getattr(app._driver, "_writer_thread", None)
-    return writer is not None and writer._queue.qsize() > 0
+    """Whether the terminal has not read yet what was written to it."""
+    driver = app._driver
+    return isinstance(driver, TerminalDriver) and driver.queued() > 0
 
 
 def toggle_mouse(app: App[Any]) -> bool:
@@ -115,6 +113,41 @@ class TerminalDriver(LinuxDriver):
         self.burst = 0
         self._read_at = 0.0
         self._alarm = self.exit_event = _Alarm()
+        self._drawing = True
+        self._missed = False  # something that was to be drawn was not
+
+    def queued(self) -> int:
+        """How many pieces of what is to be drawn wait for the terminal."""
+        return 0 if self._writer_thread is None else self._writer_thread._queue.qsize()
+
+    def write(self, data: str) -> None:
+        """Write it soon; a terminal that does not read gets the whole screen when it reads again.
+
+        Textual's queue blocks the event loop when it is full.
+        """
+        if self._drawing and self.queued() >= MAX_QUEUED_WRITES - 1:
+            if not self._missed:
+                self._missed = True
+                self._app.set_timer(_TICK, self._catch_up)
+        else:
+            super().write(data)
+
+    def _catch_up(self) -> None:
+        if self.queued():
+            self._app.set_timer(_TICK, self._catch_up)
+        else:
+            self._missed = False
+            self._app.refresh(layout=True)
+
+    def start_application_mode(self) -> None:
+        """Take the terminal."""
+        self._drawing = True
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def stop_application_mode(self) -> None:
+        """Give it back as it was; this is never left out."""
+        self._drawing = False
+        super().stop_application_mode()
 
     def run_input_thread(self) -> None:
         """Read keys until told to stop, or until the terminal is gone."""

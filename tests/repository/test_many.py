@@ -232,6 +232,18 @@ def test_what_has_moved_on_is_not_taken_back(repo: JobRepository, drive: Driver)
     assert drive.get(started).stored is State.PROCESSING
 
 
+def test_what_went_away_and_came_back_is_not_taken_back(repo: JobRepository, drive: Driver) -> None:
+    job = die(drive, CURL)
+    requeued, _ = repo.act(Act.REQUEUE, [job.id], asked=drive.now, user="ada", now=drive.now)
+    drive.later()
+    repo.cancel([job.id], user="bob", now=drive.now)
+    repo.requeue([job.id], user="bob", now=drive.now)
+    assert drive.get(job).stored is State.READY
+
+    assert repo.undo(requeued, user="ada", now=drive.now) == 0
+    assert drive.get(job).stored is State.READY
+
+
 def test_a_cancel_of_running_jobs_is_asked_and_told(repo: JobRepository, drive: Driver) -> None:
     job = drive.job_in(State.PROCESSING)
     done, running = repo.act(Act.CANCEL, [job.id], asked=drive.now, user="ada", now=drive.now)

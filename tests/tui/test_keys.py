@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from textual.events import Paste
+from textual.events import Key, Paste
 
 from queuectl_engine import JobState, State
 from queuectl_tui import keys
 from queuectl_tui.desk import Place
 from queuectl_tui.screens.help import HelpScreen
+from queuectl_tui.widgets.message_line import MessageLine, Question
 from tests.tui.busy import busy_queue
 from tests.tui.driven import driving
 from tests.tui.fake import (
@@ -450,3 +451,16 @@ async def test_a_resize_keeps_the_cursor_in_sight() -> None:
             await tui.pilot.resize_terminal(*size)
             await tui.pilot.pause()
             assert tui.cursor.startswith("▸  11 "), size
+
+
+async def test_a_question_takes_no_key_of_the_burst_that_asked_it() -> None:
+    """A key that was read with the one that asked was typed by someone who saw no question."""
+    confirmed: list[str] = []
+    async with driving(FakeQueue(waiting(1))) as tui:
+        line = screen_of(tui.app).query_one(MessageLine)
+        line.ask(Question("sure?", lambda: confirmed.append("yes")), burst=7)
+        line.take(Key("y", "y"), burst=7)
+        assert line.busy
+        assert not confirmed
+        line.take(Key("y", "y"), burst=8)
+        assert confirmed == ["yes"]

@@ -6,13 +6,15 @@ import random
 
 import pytest
 
-from queuectl_engine import Counts, State, View
+from queuectl_engine import Counts, PoolInfo, State, View
 from queuectl_tui.job_reader import JobReader
-from queuectl_tui.picture import Window
+from queuectl_tui.looker import Looker
+from queuectl_tui.picture import Snapshot, Wanted, Window
 from queuectl_tui.reading import read_window, whole
 from queuectl_tui.table import JobTable
 from queuectl_tui.throughput import Throughput
-from tests.tui.fake import FakeQueue, dead, running, waiting
+from tests.samples import stored
+from tests.tui.fake import FakeQueue, dead, pool, running, waiting
 
 ROWS = 6
 
@@ -224,3 +226,13 @@ def test_throughput_is_that_of_the_last_seconds_and_ends_with_silence() -> None:
     assert quiet[-1] is None
     assert len(set(quiet)) <= 8, "a queue at rest says little"
     assert throughput.note(ended(3), 30.0) is None, "requeued or pruned: begin anew"
+
+
+@pytest.mark.parametrize("pools", [[], [pool()]])
+def test_only_with_a_pool_ended_jobs_are_a_speed(pools: list[PoolInfo]) -> None:
+    queue, looker = FakeQueue(), Looker()
+    queue.running = pools
+    picture = looker.look(queue, Wanted(), Snapshot(), 1.0)
+    queue.put(*(stored(id=i, stored=State.COMPLETED) for i in range(20)))
+    looker.forget()
+    assert looker.look(queue, Wanted(), picture, 3.0).rate == (10.0 if pools else None)

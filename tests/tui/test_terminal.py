@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl_engine import JobState, open_engine
+from queuectl_engine import JobState, View, open_engine, parse_filter
 from tests.samples import HOUR
 from tests.tui.pty_program import ROOT, Terminal, environment
 from tests.waiting import until
@@ -150,7 +150,8 @@ def test_hostile_text_never_reaches_the_terminal(
             engine.add(command, queue=f"later{i}{name}", run_at=datetime.now(UTC) + HOUR)
         engine.start_pool()
         try:
-            with Terminal(cwd=tmp_path, width=160, height=50) as terminal:
+            editor = {"EDITOR": "true", "VISUAL": ""}  # which e opens for such commands
+            with Terminal(cwd=tmp_path, width=160, height=50, env=editor) as terminal:
                 terminal.shows("1 Pending 8", "3 Dead 8")
                 for keys in ("j", "jjj", "jjj", "x", "n", "3", *"jjjjjjj", "\r", "q", *_TOUR):
                     terminal.send(keys)
@@ -252,15 +253,22 @@ def test_a_replaced_database_is_opened_anew(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_stalls_does_not_freeze_the_program(tmp_path: Path) -> None:
-    """Nothing is read from the terminal for a while; then the newest picture is there."""
+    """Keys and changes go on while nothing is read; then the newest picture is there."""
     with (
         open_engine(tmp_path / "queue.db", create=True) as engine,
         Terminal(cwd=tmp_path, width=160, height=50) as terminal,
     ):
-        terminal.shows("1 Pending 0")
-        for _ in range(40):
-            engine.add_many(engine.new_job(f"make {i} {'x' * 80}") for i in range(50))
-            terminal.send("G")
+        engine.add_many(engine.new_job(f"make {i} {'x' * 80}") for i in range(500))
+        terminal.shows("1 Pending 500")
+        for number in range(1, 250):
+            name = f"queue-{number % 2}"
+            engine.add("more", queue=name)
+            terminal.send("123"[number % 3])
+            if number % 50 == 0:  # the loop is alive: it does what is asked
+                terminal.send(f"atyped {number}\r")
+                typed = parse_filter(f'"typed {number}"', now=datetime.now(UTC))
+                until(lambda typed=typed: engine.matching(View.PENDING, typed)[0] == 1)  # type: ignore[misc]
+        terminal.shows("1 Pending 753")
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.exit_code() == 128 + signal.SIGTERM
         assert last_modes(terminal.raw) == RESTORED
