@@ -37,6 +37,7 @@ from queuectl_engine.following import Printed
 from queuectl_engine.hook import Hook, HookEvent
 from queuectl_engine.job import (
     Added,
+    After,
     Attempt,
     Cause,
     Chunk,
@@ -47,6 +48,7 @@ from queuectl_engine.job import (
     Job,
     JobState,
     LabelInfo,
+    Need,
     NewJob,
     Piece,
     PoolInfo,
@@ -69,6 +71,7 @@ __version__ = "3.0.0.dev0"
 __all__ = [
     "Act",
     "Added",
+    "After",
     "Attempt",
     "BadInput",
     "Cause",
@@ -93,6 +96,7 @@ __all__ = [
     "KeyTaken",
     "LabelInfo",
     "Missed",
+    "Need",
     "NewJob",
     "NoSuchCause",
     "NoSuchHook",

@@ -33,6 +33,7 @@ from queuectl_engine.job import (
     Job,
     JobState,
     LabelInfo,
+    Need,
     NewJob,
     PoolInfo,
     QueueInfo,
@@ -47,9 +48,11 @@ from queuectl_engine.new_job import (
     Policy,
     Surroundings,
     capture_context,
+    check_limit,
     check_moment,
     check_queue,
     edited,
+    in_portions,
     new_job,
     user_name,
 )
@@ -171,8 +174,8 @@ class Engine:
         """Store a job; when this returns it is on disk and will be run.
 
         A string runs under the shell, a sequence is an argv that runs without one. With a `key`
-        that exists, the job that has it is returned unchanged. Raises BadInput, or KeyTaken when
-        the key belongs to another command.
+        that exists, the job that has it is returned unchanged. Raises BadInput, KeyTaken when the
+        key belongs to another command, or NoSuchJob for one to wait for.
         """
         return self.get(self.add_many([self.new_job(command, context, **policy)])[0].id)
 
@@ -182,9 +185,8 @@ class Engine:
         An error leaves the chunks before it stored and nothing of its own.
         """
         added: list[Added] = []
-        rest = iter(jobs)
-        while chunk := list(islice(rest, ADDED_AT_ONCE)):
-            added += self._repository.add(chunk, now=_now())
+        for portion in in_portions(jobs, ADDED_AT_ONCE):
+            added += self._repository.add(portion, now=_now())
         return added
 
     # -- reading
@@ -293,8 +295,16 @@ class Engine:
     def explain(self, id_or_key: int | str) -> str:
         """The one reason why a job does not run, or what it does, in a sentence."""
         job = self.get(id_or_key)
-        paused = any(queue.paused for queue in self.queues() if queue.name == job.queue)
-        return explain(job, self.pools(), paused=paused, now=_now())
+        queue = next(queue for queue in self.queues() if queue.name == job.queue)
+        return explain(job, self.pools(), queue=queue, counts=self.counts(), now=_now())
+
+    def needs(self, id_or_key: int | str) -> list[Need]:
+        """The jobs that it waits for or waited for, in the order named. Raises NoSuchJob."""
+        return self._repository.needs(self.get(id_or_key).id)
+
+    def dependants(self, id_or_key: int | str, limit: int = 100) -> list[int]:
+        """Ids of the first jobs that still wait for it. Raises NoSuchJob."""
+        return self._repository.dependants(self.get(id_or_key).id, limit=limit)
 
     def identity(self) -> str:
         """A name of this database that no other has, wherever it is moved."""
@@ -427,6 +437,16 @@ class Engine:
         """Undo `pause`. Raises BadInput for a queue that does not exist."""
         return self._set_paused(queues, paused=False)
 
+    def limit(self, max_running: int | None, *queues: str) -> None:
+        """Let at most so many jobs of each of these queues run, without one of all together.
+
+        None takes the limit away. What runs already goes on. Raises BadInput.
+        """
+        check_limit(max_running)
+        for name in queues:
+            check_queue(name)
+        self._repository.limit(queues or None, max_running)
+
     # -- acting on many
 
     def plan(self, act: Act, selection: Selection, *, run_at: datetime | None = None) -> Plan:
@@ -502,7 +522,9 @@ class Engine:
     def edit(self, id_or_key: int | str, **changes: Unpack[Changes]) -> Job:
         """Change a job that is pending, retrying or dead, in place; its history says so.
 
-        Raises NoSuchJob, WrongState for one that runs or has ended well, BadInput, KeyTaken.
+        `after_ok` and the like replace what a pending job waits for in that way; only jobs older
+        than it can be named. Raises NoSuchJob, WrongState for one that runs or has ended well,
+        BadInput, KeyTaken.
         """
         job = self.get(id_or_key)
         to = edited(job, self.context_of(job), changes)

@@ -60,6 +60,14 @@ class View(StrEnum):
     ALL = "all"  # every job, by id
 
 
+class After(StrEnum):
+    """How another job must end before one that waits for it may run."""
+
+    OK = "ok"  # completed
+    ANY = "any"  # completed, dead, cancelled or deleted
+    FAIL = "fail"  # dead
+
+
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_RETRIES: Final = 3
 DEFAULT_SHELL: Final = "/bin/sh"
@@ -110,6 +118,41 @@ class NewJob:
     on_dead: str | None = None
     on_completed: str | None = None
     origin: str | None = None
+    after: Mapping[After, tuple[int | str, ...]] = field(default_factory=dict)  # ids or keys
+    mutex: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One job that another waits for. `state` is what it is now, None when it was deleted.
+
+    `met` once it has ended as it should: that stays so, whatever becomes of it later.
+    """
+
+    job: int
+    after: After
+    state: JobState | None
+    met: bool = False
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it ended otherwise, so that only a person can let it end so after all."""
+        return not self.met and self.state in _STUCK[self.after]
+
+    @property
+    def why_stuck(self) -> str:
+        """What became of it instead, as the end of a phrase; empty while it can still end so."""
+        if not self.stuck:
+            return ""
+        return f": it is {self.state}" if self.state else ": it was deleted"
+
+
+# In these states a parent will not end as asked, unless a person acts. None: it was deleted.
+_STUCK: Final[Mapping[After, tuple[JobState | None, ...]]] = {
+    After.OK: (JobState.DEAD, JobState.CANCELLED, None),
+    After.ANY: (),
+    After.FAIL: (JobState.COMPLETED, JobState.CANCELLED, None),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +163,9 @@ class Job:
     `run_at` is when it is or was due: the start asked for, or the next retry. `reason` says what
     ended the last attempt, None before the first end and after a success. `parked` says why a job
     stays in processing although its worker died. Only the exit codes of `retry_on` are retried, or
-    all when it is empty, and never those of `no_retry_on`.
+    all when it is empty, and never those of `no_retry_on`. `waits_for` are jobs that must end
+    before a blocked one may run, the first few of them. Of all jobs with the same `mutex` one runs
+    at a time; `mutex_holder` is another one that runs now.
     """
 
     id: int
@@ -154,11 +199,29 @@ class Job:
     schedule_id: int | None = None
     on_dead: str | None = None
     on_completed: str | None = None
+    mutex: str | None = None
+    mutex_holder: int | None = None
+    waits_for: tuple[Need, ...] = ()
 
     @property
     def state(self) -> JobState:
         """The outward state. A deleted job is never handed out, so it has none."""
         return OUTWARD[self.stored]
+
+    @property
+    def waiting(self) -> str | None:
+        """What a blocked job waits for, in a few words: `after-ok 41`, `mutex db is held by 7`.
+
+        What ended otherwise than it must comes first: `after-ok 41: it is dead`.
+        """
+        if self.stored is not State.BLOCKED:
+            return None
+        if not self.waits_for:
+            holder = f"held by {self.mutex_holder}" if self.mutex_holder else "free again"
+            return f"mutex {self.mutex} is {holder}"
+        first = min(self.waits_for, key=lambda need: not need.stuck)
+        more = ", .." if len(self.waits_for) > 1 else ""
+        return f"after-{first.after} {first.job}{first.why_stuck}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,11 +365,15 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class QueueInfo:
-    """A queue, whether it is paused, and how many jobs it has in each stored state."""
+    """A queue, whether it is paused, and how many jobs it has in each stored state.
+
+    Of its jobs at most `max_running` run at a time, any number when it is None.
+    """
 
     name: str
     paused: bool
     counts: Mapping[State, int]
+    max_running: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,10 +386,14 @@ class LabelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Exact numbers of jobs by stored state, over all queues, and of causes with dead jobs."""
+    """Exact numbers of jobs by stored state, over all queues, and of causes with dead jobs.
+
+    `max_running` is how many jobs of all queues together may run at a time, None for any number.
+    """
 
     stored: Mapping[State, int] = field(default_factory=dict)
     causes: int = 0
+    max_running: int | None = None
 
     def of(self, *states: State | JobState) -> int:
         """The jobs in any of these states; an outward one stands for all it covers."""

@@ -13,15 +13,15 @@ from typing import Final, assert_never
 
 from queuectl_engine.errors import BadInput
 from queuectl_engine.exit_codes import exit_codes_text
-from queuectl_engine.job import Job, State
+from queuectl_engine.job import After, Job, State
 
 # Every move there is. The SQL of each repository is tested against this table.
 MOVES: Final[Mapping[State, frozenset[State]]] = {
-    # due, edited, cancelled, deleted
-    State.SCHEDULED: frozenset({State.READY, State.CANCELLED, State.DELETED}),
-    # claimed, edited, cancelled, deleted
+    # due, edited, cancelled, deleted; made to wait for another job
+    State.SCHEDULED: frozenset({State.READY, State.BLOCKED, State.CANCELLED, State.DELETED}),
+    # claimed, edited, cancelled, deleted; set aside while another job holds its mutex
     State.READY: frozenset(
-        {State.PROCESSING, State.SCHEDULED, State.CANCELLED, State.DELETED},
+        {State.PROCESSING, State.SCHEDULED, State.BLOCKED, State.CANCELLED, State.DELETED},
     ),
     # what it waits for has ended; cancelled, deleted
     State.BLOCKED: frozenset({State.READY, State.SCHEDULED, State.CANCELLED, State.DELETED}),
@@ -33,7 +33,8 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
     State.FAILED: frozenset({State.READY, State.SCHEDULED, State.CANCELLED, State.DELETED}),
     # requeued at once or for later, deleted: the same for the next two
     State.DEAD: frozenset({State.READY, State.SCHEDULED, State.DELETED}),
-    State.CANCELLED: frozenset({State.READY, State.SCHEDULED, State.DELETED}),
+    # and one that was cancelled while it waited for others waits again
+    State.CANCELLED: frozenset({State.READY, State.SCHEDULED, State.BLOCKED, State.DELETED}),
     State.COMPLETED: frozenset({State.READY, State.SCHEDULED, State.DELETED}),
     State.DELETED: frozenset(),
 }
@@ -43,6 +44,7 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
 UNDO: Final[Mapping[State, frozenset[State]]] = {
     State.READY: frozenset({State.DEAD, State.CANCELLED, State.COMPLETED, State.FAILED}),
     State.SCHEDULED: frozenset({State.DEAD, State.CANCELLED, State.COMPLETED, State.FAILED}),
+    State.BLOCKED: frozenset({State.CANCELLED}),
     State.CANCELLED: frozenset({State.READY, State.SCHEDULED, State.BLOCKED, State.FAILED}),
     State.DELETED: frozenset(State) - {State.DELETED, State.PROCESSING},
 }
@@ -53,6 +55,13 @@ CANCELLABLE: Final = frozenset(
 )
 DELETABLE: Final = frozenset(state for state, targets in MOVES.items() if State.DELETED in targets)
 FINAL: Final = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
+
+# What a parent must have become for a job that waits for it to be freed.
+MET_BY: Final[Mapping[After, frozenset[State]]] = {
+    After.OK: frozenset({State.COMPLETED}),
+    After.ANY: frozenset({State.COMPLETED, State.DEAD, State.CANCELLED, State.DELETED}),
+    After.FAIL: frozenset({State.DEAD}),
+}
 
 _LONGEST_CAP: Final = timedelta(days=36525)
 _SIGNALLED: Final = 128  # POSIX XCU 2.8.2: a shell reports a signal above this

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import UnionType
@@ -20,6 +20,7 @@ from queuectl_engine.job import (
     DEFAULT_QUEUE,
     DEFAULT_RETRIES,
     DEFAULT_SHELL,
+    After,
     Context,
     Job,
     NewJob,
@@ -51,6 +52,10 @@ _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "no_retry_on": (str | tuple | list, _CODES),
     "on_dead": (str | None, "text"),
     "on_completed": (str | None, "text"),
+    "after_ok": (list | tuple, "a list of ids or keys"),
+    "after_any": (list | tuple, "a list of ids or keys"),
+    "after_fail": (list | tuple, "a list of ids or keys"),
+    "mutex": (str | None, "text"),
 }
 _QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
 
@@ -64,6 +69,8 @@ class Policy(TypedDict, total=False):
     `labels` are names to find it by, among others. With `retry_on` only these exit codes are
     retried, those of `no_retry_on` never: numbers, or text such as "64-78,124"; empty for no rule.
     `on_dead` and `on_completed` are lines for the shell that a pool runs when it has ended so.
+    `after_ok`, `after_any` and `after_fail` are ids or keys of jobs that must have completed, ended
+    in any way, or died before it may run. Of all jobs with the same `mutex`, one runs at a time.
     """
 
     queue: str
@@ -79,6 +86,10 @@ class Policy(TypedDict, total=False):
     no_retry_on: str | Sequence[int]
     on_dead: str | None
     on_completed: str | None
+    after_ok: Sequence[int | str]
+    after_any: Sequence[int | str]
+    after_fail: Sequence[int | str]
+    mutex: str | None
 
 
 class Surroundings(TypedDict, total=False):
@@ -117,6 +128,8 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
         no_retry_on=_checked_codes(policy.get("no_retry_on", ())),
         on_dead=_checked_hook(policy.get("on_dead")),
         on_completed=_checked_hook(policy.get("on_completed")),
+        after=_checked_after(policy),
+        mutex=policy.get("mutex"),
     )
     _check_rules(job.retry_on, job.no_retry_on)
     check_queue(job.queue)
@@ -128,6 +141,8 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
         check_moment(job.run_at)
     if job.key is not None:
         check_key(job.key)
+    if job.mutex is not None:
+        check_mutex(job.mutex)
     return job
 
 
@@ -152,6 +167,7 @@ def edited(job: Job, context: Context, changes: Changes) -> NewJob:
         no_retry_on=job.no_retry_on,
         on_dead=job.on_dead,
         on_completed=job.on_completed,
+        mutex=job.mutex,
     )
     command = changes.get("command", job.argv or job.command)
     asked = {name: value for name, value in changes.items() if name != "command"}
@@ -206,6 +222,41 @@ def separated(text: str) -> list[str]:
 def _is_label(text: str) -> bool:
     fits = 1 <= len(text) <= 100 and text == text.strip() and text.isprintable()
     return fits and not set(text) & {",", '"'} and _encodable(text)
+
+
+def check_mutex(name: str) -> None:
+    """Raise BadInput unless `name` can name a mutex: the same as for a queue."""
+    if not _QUEUE_NAME.fullmatch(name) or not _encodable(name):
+        raise BadInput(f"mutex '{safe_text(name[:40])}' must be 1 to 100 characters without spaces")
+
+
+def check_limit(max_running: object) -> None:
+    """Raise BadInput unless so many jobs can be allowed to run at a time; None is any number."""
+    if max_running is None:
+        return
+    if not isinstance(max_running, int) or isinstance(max_running, bool):
+        raise BadInput("a limit must be a whole number, or None")
+    if not 1 <= max_running <= _INT64:
+        raise BadInput(f"a limit of {max_running} jobs would let none run; 'pause' does that")
+
+
+def weight(job: NewJob) -> int:
+    """How many rows it takes to store a job."""
+    return 1 + sum(map(len, job.after.values()))
+
+
+def in_portions(jobs: Iterable[NewJob], most: int) -> Iterator[list[NewJob]]:
+    """As many jobs as one transaction may add; what they wait for counts as well."""
+    portion: list[NewJob] = []
+    size = 0
+    for job in jobs:
+        size += weight(job)
+        if portion and size > most:
+            yield portion
+            portion, size = [], weight(job)
+        portion.append(job)
+    if portion:
+        yield portion
 
 
 def capture_context(
@@ -273,6 +324,33 @@ def _check_types(policy: Mapping[str, object]) -> None:
         wanted, words = _TYPES[name]
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise BadInput(f"{name} must be {words}")
+
+
+def _checked_after(policy: Policy) -> dict[After, tuple[int | str, ...]]:
+    """What it is to wait for, in those ways that are named at all: `edit` leaves the others."""
+    given = {
+        After.OK: policy.get("after_ok"),
+        After.ANY: policy.get("after_any"),
+        After.FAIL: policy.get("after_fail"),
+    }
+    return {
+        after: tuple(_checked_name(name) for name in names)
+        for after, names in given.items()
+        if names is not None
+    }
+
+
+def _checked_name(name: object) -> int | str:
+    """An id or a key. Digits alone are an id, wherever they come from."""
+    if isinstance(name, str) and not (name.isdecimal() and len(name) < 20):
+        if not name or not _encodable(name):
+            raise BadInput("a job to wait for has no empty key; give its id or its key")
+        return name
+    if isinstance(name, bool) or not isinstance(name, int | str):
+        raise BadInput("a job to wait for is named by its id or its key")
+    if not 0 < int(name) <= _INT64:
+        raise BadInput(f"no job has the id {name}; ids begin with 1")
+    return int(name)
 
 
 def _checked_timeout(timeout: timedelta | float) -> timedelta:

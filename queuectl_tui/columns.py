@@ -21,6 +21,8 @@ MARK: Final = "*"
 
 
 def _due_ink(job: Job) -> Ink:
+    if any(need.stuck for need in job.waits_for):
+        return Ink.BAD
     return Ink.WARN if job.stored is State.FAILED else Ink.PLAIN
 
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from queuectl_engine import (
     Act,
+    After,
     BadInput,
     Engine,
     Job,
@@ -40,6 +42,10 @@ class Form:
     labels: str = ""
     retry_on: str = ""
     never_on: str = ""
+    after_ok: str = ""
+    after_any: str = ""
+    after_fail: str = ""
+    mutex: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class _Policy:
     labels: tuple[str, ...]
     retry_on: str
     no_retry_on: str
+    mutex: str | None
 
 
 def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
@@ -77,6 +84,10 @@ def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
                 labels=policy.labels,
                 retry_on=policy.retry_on,
                 no_retry_on=policy.no_retry_on,
+                mutex=policy.mutex,
+                after_ok=_names(form.after_ok),
+                after_any=_names(form.after_any),
+                after_fail=_names(form.after_fail),
             )
             for command in commands
         ]
@@ -103,7 +114,31 @@ def of_job(job: Job) -> Form:
         labels=", ".join(job.labels),
         retry_on=exit_codes_text(job.retry_on),
         never_on=exit_codes_text(job.no_retry_on),
+        mutex=job.mutex or "",
+        after_ok=_still(job, After.OK),
+        after_any=_still(job, After.ANY),
+        after_fail=_still(job, After.FAIL),
     )
+
+
+def _still(job: Job, after: After) -> str:
+    """What it still waits for, as it is typed."""
+    return ",".join(str(need.job) for need in job.waits_for if need.after is after)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _other_parents(job: Job, form: Form) -> dict[str, Any]:
+    """What it shall wait for, in the ways in which the form was changed."""
+    before = of_job(job)
+    names = (f"after_{after}" for after in After)
+    return {
+        name: _names(getattr(form, name))
+        for name in names
+        if getattr(form, name) != getattr(before, name)
+    }
 
 
 def edit(job: Job, form: Form, now: datetime) -> Deed[Told]:
@@ -126,6 +161,8 @@ def edit(job: Job, form: Form, now: datetime) -> Deed[Told]:
             labels=policy.labels,
             retry_on=policy.retry_on,
             no_retry_on=policy.no_retry_on,
+            mutex=policy.mutex,
+            **_other_parents(job, form),
         )
         return kept() if policy.run_at is None else kept(run_at=policy.run_at)
 
@@ -157,6 +194,7 @@ def _policy(form: Form, now: datetime) -> _Policy:
         labels=tuple(part.strip() for part in form.labels.split(",") if part.strip()),
         retry_on=form.retry_on,
         no_retry_on=form.never_on,
+        mutex=form.mutex or None,
     )
 
 

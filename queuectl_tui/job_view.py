@@ -136,6 +136,8 @@ def _lane(job: Job, now: datetime) -> list[str]:
     parts = [safe_text(job.queue), f"priority {job.priority}"]
     if job.key:
         parts.append(f"key {safe_text(job.key)}")
+    if job.mutex:
+        parts.append(f"mutex {safe_text(job.mutex)}")
     if job.labels:
         parts.append(f"labels {safe_text(', '.join(job.labels))}")
     by = f" by schedule {job.schedule_id}" if job.schedule_id else ""

@@ -55,6 +55,7 @@ def pool_lines(
 def queue_lines(
     queues: Sequence[QueueInfo],
     empty_in: Mapping[str | None, str],
+    limit: int | None,
     schedules: Sequence[Schedule],
     cursor: int,
     width: int,
@@ -63,10 +64,12 @@ def queue_lines(
 ) -> list[Line]:
     """Every queue with its counts, and when it may be empty; below them every schedule.
 
-    `cursor` is a row of both.
+    `limit` is that of all queues together. `cursor` is a row of both.
     """
     paused = sum(queue.paused for queue in queues)
-    title = _title("6 Queues", len(queues), f"{paused} paused" if paused else "", width)
+    notes = [f"{paused} paused"] if paused else []
+    notes += [f"all together run at most {words.number(limit)}"] if limit else []
+    title = _title("6 Queues", len(queues), " · ".join(notes), width)
     if not queues and not schedules:
         return _padded([title, ink.BLANK, _hint("no queue yet")], height)
     rows: list[Line] = []
@@ -167,9 +170,10 @@ def _queue(queue: QueueInfo, left: str, sign: str) -> Line:
         counts.of(JobState.DEAD),
         counts.of(JobState.COMPLETED, JobState.CANCELLED),
     )
-    parts = [
-        ink.cell(words.number(n), width) for n, (_, width) in zip(numbers, _QUEUE[1:], strict=True)
-    ]
+    texts = [words.number(number) for number in numbers]
+    if queue.max_running is not None:
+        texts[1] += f"/{words.number(queue.max_running)}"
+    parts = [ink.cell(text, width) for text, (_, width) in zip(texts, _QUEUE[1:], strict=True)]
     state = Span("paused", Ink.WARN) if queue.paused else ink.quiet(left)
     return ink.line(f"{sign}  ", ink.cell(safe_text(queue.name), 16), *parts, state)
 

@@ -141,14 +141,14 @@ def tries(job: Job) -> str:
 
 
 def due(job: Job, now: datetime) -> str:
-    """When a waiting job starts: `now`, `at 14:05:09`, `retry 14:05:09`."""
+    """When a waiting job starts: `now`, `at 14:05:09`, `retry 14:05:09`, `after-ok 41`."""
     match job.stored:
         case State.FAILED:
             return f"retry {clock(job.run_at, now)}"
         case State.SCHEDULED:
             return f"at {clock(job.run_at, now)}"
         case State.BLOCKED:
-            return "after another"
+            return safe_text(job.waiting or "")
         case _:
             return "now"
 
@@ -168,7 +168,8 @@ def status(job: Job, now: datetime) -> tuple[str, ...]:
     reason = safe_text(job.reason or "")
     match job.state:
         case JobState.PENDING:
-            return ("pending", f"due {due(job, now)}", attempt if job.attempts else "")
+            starts = due(job, now) if job.waiting else f"due {due(job, now)}"
+            return ("pending", starts, attempt if job.attempts else "")
         case JobState.FAILED:
             return ("failed", reason, due(job, now), attempt)
         case JobState.PROCESSING:

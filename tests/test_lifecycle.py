@@ -48,14 +48,14 @@ STEADY = Backoff(jitter=lambda: 0.0)
 # DESIGN's diagram, written down a second time and by hand: the row moves to the column.
 MATRIX = """
              ready scheduled blocked failed processing completed dead cancelled deleted
-ready          .       x        .      .        x          .      .       x        x
-scheduled      x       .        .      .        .          .      .       x        x
+ready          .       x        x      .        x          .      .       x        x
+scheduled      x       .        x      .        .          .      .       x        x
 blocked        x       x        .      .        .          .      .       x        x
 failed         x       x        .      .        .          .      .       x        x
 processing     x       .        .      x        .          x      x       x        .
 completed      x       x        .      .        .          .      .       .        x
 dead           x       x        .      .        .          .      .       .        x
-cancelled      x       x        .      .        .          .      .       .        x
+cancelled      x       x        x      .        .          .      .       .        x
 deleted        .       .        .      .        .          .      .       .        .
 """
 

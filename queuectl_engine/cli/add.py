@@ -16,6 +16,7 @@ from queuectl_engine.cli.dashes import AFTER_DASHES, AddCommand
 from queuectl_engine.cli.following import follow_and_exit, going_on, leave, wait_for_many
 from queuectl_engine.cli.options import (
     Option,
+    after_options,
     complete_queues,
     db_option,
     duration,
@@ -117,6 +118,8 @@ def _read_env(
 @no_retry_on_option
 @click.option("--on-dead", metavar="LINE", help="What a pool runs when it is dead.")
 @click.option("--on-completed", metavar="LINE", help="What a pool runs when it has completed.")
+@after_options
+@click.option("--mutex", metavar="NAME", help="Never run two jobs of this name at a time.")
 @click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
 @click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
 @click.option("--object", "as_object", is_flag=True, hidden=True)  # what `enqueue` stands for
@@ -147,6 +150,9 @@ def add(
     LINE is one quoted word for the shell. After -- a program and its arguments are run exactly
     as given, without a shell. With --file, empty lines are skipped and the other options are the
     defaults of every job.
+
+    A job that waits for others is pending until all of them have ended as they must. One that is
+    cancelled or deleted counts as ended, but not as completed or dead.
 
     With --wait or --follow the exit code is that of the job's last run: 128 + N for signal N, 124
     for a timeout, 4 for a job that ended without one (cancelled, or lost with its worker). With
@@ -271,6 +277,10 @@ def policy_of(
     no_retry_on: tuple[int, ...] | None,
     on_dead: str | None,
     on_completed: str | None,
+    after_ok: Sequence[str] | None = None,
+    after_any: Sequence[str] | None = None,
+    after_fail: Sequence[str] | None = None,
+    mutex: str | None,
 ) -> Policy:
     """What the options say of a job."""
     return Policy(
@@ -287,6 +297,10 @@ def policy_of(
         no_retry_on=no_retry_on or (),
         on_dead=on_dead,
         on_completed=on_completed,
+        after_ok=after_ok or (),
+        after_any=after_any or (),
+        after_fail=after_fail or (),
+        mutex=mutex,
     )
 
 

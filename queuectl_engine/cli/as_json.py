@@ -29,6 +29,7 @@ from queuectl_engine.job import (
     Job,
     JobState,
     LabelInfo,
+    Need,
     PoolInfo,
     QueueInfo,
     State,
@@ -74,6 +75,9 @@ def job(job: Job) -> Shape:
         "schedule": job.schedule_id,
         "on_dead": job.on_dead,
         "on_completed": job.on_completed,
+        "mutex": job.mutex,
+        "mutex_holder": job.mutex_holder,
+        "waits_for": [need(each) for each in job.waits_for],
     }
 
 
@@ -89,6 +93,12 @@ def exported(stored: Job, context: Context, origin: str) -> Shape:
         "env": dict(context.env),
         "origin": origin,
     }
+
+
+def need(need: Need) -> Shape:
+    """A job that another waits for; `state` is null when it was deleted."""
+    state = None if need.state is None else need.state.value
+    return {"id": need.job, "after": need.after.value, "state": state}
 
 
 def cause(cause: Cause) -> Shape:
@@ -111,6 +121,7 @@ def whole_job(
     events: Sequence[Event],
     output: Sequence[Chunk],
     context: Context,
+    needs: Sequence[Need] = (),
 ) -> Shape:
     """A job with all that is known of it. `output` is that of its last attempt.
 
@@ -126,6 +137,7 @@ def whole_job(
         "attempt_history": [attempt(each) for each in attempts],
         "events": [event(each) for each in events],
         "output": texts(output),
+        "after": [{**need(each), "met": each.met} for each in needs],
     }
 
 
@@ -201,6 +213,7 @@ def queue(queue: QueueInfo, estimate: Estimate) -> Shape:
         "name": queue.name,
         "paused": queue.paused,
         "counts": queue_counts(queue),
+        "max_running": queue.max_running,
         "empty_in": _seconds(estimate.queues.get(queue.name)),
     }
 
@@ -329,6 +342,7 @@ def status(
         "queues": [queue(each, estimate) for each in queues],
         "pools": [pool(each) for each in pools],
         "empty_in": _seconds(estimate.total),
+        "max_running": counts.max_running,
     }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, BinaryIO, Final, TypeVar
 
 from queuectl_engine.cli.as_json import print_json
 from queuectl_engine.cli.terminal import counted, say
 from queuectl_engine.engine import CHUNK, Engine
-from queuectl_engine.errors import BadInput, KeyTaken, QueuectlError
+from queuectl_engine.errors import BadInput, KeyTaken, NoSuchJob, QueuectlError
 from queuectl_engine.job import Added, NewJob
+from queuectl_engine.new_job import weight
 
 LONGEST_LINE: Final = 1024 * 1024  # bytes
 _Error = TypeVar("_Error", bound=QueuectlError)
@@ -119,9 +119,11 @@ def store_all(engine: Engine, jobs: Iterator[Numbered], report: Report) -> None:
 
 def _next_chunk(jobs: Iterator[Numbered]) -> tuple[list[Numbered], BadInput | None]:
     chunk: list[Numbered] = []
+    size = 0
     try:
-        for numbered in islice(jobs, CHUNK):
-            chunk.append(numbered)  # noqa: PERF402 - what was read before an error is kept
+        while size < CHUNK and (numbered := next(jobs, None)) is not None:
+            chunk.append(numbered)
+            size += weight(numbered[1])
     except BadInput as error:
         return chunk, error
     return chunk, None
@@ -156,8 +158,8 @@ def _store(engine: Engine, chunk: Sequence[Numbered], report: Report) -> None:
     last_line = chunk[-1][0]
     try:
         report.take(engine.add_many(job for _, job in chunk), last_line)
-    except KeyTaken as error:
-        # Nothing of the chunk is stored. Halve it until the line that has the key stands alone:
+    except (KeyTaken, NoSuchJob, BadInput) as error:
+        # Nothing of the chunk is stored. Halve it until the line that is to blame stands alone:
         # then all before it is stored, in a few transactions.
         if len(chunk) == 1:
             raise _stopped(error, report, f"line {last_line}: ") from error

@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "schedule": "schedules:schedule_group",
         "hook": "hooks:hook_group",
         "metrics": "metrics:metrics",
+        "limit": "queues:limit",
     },
     "Workers": {
         "worker": "worker:worker",

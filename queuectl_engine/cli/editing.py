@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import click
 
 from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.options import (
+    after_options,
     db_option,
     duration,
     exit_codes,
@@ -53,6 +55,8 @@ _COMMAND = "--- command ---"
     "--no-retry-on", type=exit_codes, metavar="CODES", help="Never retry these; '' for none."
 )
 @click.option("--requeue", is_flag=True, help="Send it back to pending then, if it is dead.")
+@after_options
+@click.option("--mutex", metavar="NAME", help="The new mutex; empty for none.")
 @json_option
 @db_option
 @click.pass_obj
@@ -70,12 +74,17 @@ def edit(
     retry_on: tuple[int, ...] | None,
     no_retry_on: tuple[int, ...] | None,
     requeue: bool,
+    after_ok: tuple[str, ...] | None,
+    after_any: tuple[str, ...] | None,
+    after_fail: tuple[str, ...] | None,
+    mutex: str | None,
     as_json: bool,
 ) -> None:
     """Change a job that is pending, retrying or dead.
 
     Without options it opens $EDITOR. A dead job stays dead until it is requeued, as with
-    --requeue.
+    --requeue. The jobs named after --after-ok and the like replace those it waited for in that
+    way; "" stands for none.
     """
     with session.open() as engine:
         found = engine.get(job)
@@ -90,7 +99,12 @@ def edit(
             labels=[label for label in labels if label] if labels else None,
             retry_on=retry_on,
             no_retry_on=no_retry_on,
+            after_ok=after_ok,
+            after_any=after_any,
+            after_fail=after_fail,
         )
+        if mutex is not None:
+            changes["mutex"] = mutex or None
         if not changes:
             changes = _in_editor(found)
         edited = engine.edit(found.id, **changes)
@@ -134,6 +148,7 @@ def _as_text(job: Job) -> str:
         f"labels: {', '.join(job.labels)}\n"
         f"retry on: {exit_codes_text(job.retry_on)}\n"
         f"never on: {exit_codes_text(job.no_retry_on)}\n"
+        f"mutex: {job.mutex or ''}\n"
         f"{_COMMAND}\n"
         f"{job.command}\n"
     )
@@ -153,28 +168,35 @@ def changes_of(job: Job, text: str) -> Changes:
 
 
 def _read(changes: Changes, name: str, value: str) -> None:
+    if name not in _LINES:
+        raise BadInput(f"'{safe_text(name)}' cannot be changed here")
+    field, read = _LINES[name]
     try:
-        match name:
-            case "queue":
-                changes["queue"] = value
-            case "priority":
-                changes["priority"] = int(value)
-            case "retries":
-                changes["max_retries"] = int(value)
-            case "timeout":
-                changes["timeout"] = None if value in ("", "none") else duration(value)
-            case "key":
-                changes["key"] = value or None
-            case "labels":
-                changes["labels"] = separated(value)
-            case "retry on":
-                changes["retry_on"] = value
-            case "never on":
-                changes["no_retry_on"] = value
-            case _:
-                raise BadInput(f"'{safe_text(name)}' cannot be changed here")
+        changes[field] = read(value)  # type: ignore[literal-required]
     except ValueError:
         raise BadInput(f"{name}: '{safe_text(value)}' is no number") from None
+
+
+def _timeout(value: str) -> timedelta | None:
+    return None if value in ("", "none") else duration(value)
+
+
+def _or_none(value: str) -> str | None:
+    return value or None
+
+
+# What stands in the editor: a line's name, the field it is, and how it is read.
+_LINES: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
+    "queue": ("queue", str),
+    "priority": ("priority", int),
+    "retries": ("max_retries", int),
+    "timeout": ("timeout", _timeout),
+    "key": ("key", _or_none),
+    "labels": ("labels", separated),
+    "retry on": ("retry_on", str),
+    "never on": ("no_retry_on", str),
+    "mutex": ("mutex", _or_none),
+}
 
 
 def _as_before(job: Job, command: str) -> str | Sequence[str]:

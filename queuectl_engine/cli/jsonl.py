@@ -134,6 +134,12 @@ def _argv(value: object) -> tuple[str, ...]:
     raise TypeError("a list of strings")
 
 
+def _names(value: object) -> tuple[int | str, ...]:
+    if isinstance(value, list) and all(type(name) in (int, str) for name in value):
+        return tuple(value)
+    raise TypeError("a list of ids and keys")
+
+
 def _env(value: object) -> dict[str, str]:
     if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
         return value
@@ -187,4 +193,8 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "no_retry_on": _codes,
     "on_dead": _optional_text,
     "on_completed": _optional_text,
+    "after_ok": _names,
+    "after_any": _names,
+    "after_fail": _names,
+    "mutex": _optional_text,
 }

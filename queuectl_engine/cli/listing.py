@@ -148,7 +148,7 @@ def _row(job: Job) -> tuple[str, ...]:
         str(job.priority),
         f"{job.attempts}/{job.max_retries + 1}",
         when(_moment(job)),
-        job.parked or job.reason or "",
+        job.parked or job.waiting or job.reason or "",
         job.command,
     )
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from queuectl_engine.cli.session import Session
 from queuectl_engine.errors import BadInput
 from queuectl_engine.exit_codes import parse_exit_codes
-from queuectl_engine.job import JobState
+from queuectl_engine.job import After, JobState
 from queuectl_engine.times import parse_duration, parse_moment
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 STATES: Final = click.Choice([state.value for state in JobState])
 
 
@@ -71,6 +72,36 @@ def duration(text: str) -> timedelta:
 def exit_codes(text: str) -> tuple[int, ...]:
     """Exit codes as people write them. Raises BadInput."""
     return parse_exit_codes(text)
+
+
+def _names(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Ids and keys, several with commas; none at all is not the same as an empty list."""
+    if not values:
+        return None
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def after_options(command: Decorated) -> Decorated:
+    """The options that make a job wait for others."""
+    for after, until in _AFTER.items():
+        option = click.option(
+            f"--after-{after}",
+            metavar="ID[,ID]",
+            multiple=True,
+            callback=_names,
+            help=f"Not before these jobs {until}; ids or keys.",
+        )
+        command = option(command)
+    return command
+
+
+_AFTER: Final = {  # the last one stands first in the help
+    After.FAIL: "are dead",
+    After.ANY: "have ended in any way",
+    After.OK: "are completed",
+}
 
 
 def _remember_db(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:

@@ -13,7 +13,7 @@ from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.options import complete_queues, db_option, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
-from queuectl_engine.cli.terminal import note, say
+from queuectl_engine.cli.terminal import counted, note, say
 from queuectl_engine.estimate import Estimate, about
 from queuectl_engine.job import JobState, QueueInfo
 
@@ -21,6 +21,7 @@ COLUMNS: Final = (
     Column("QUEUE"),
     Column("PAUSED"),
     *(Column(state.upper(), right=True) for state in JobState),
+    Column("LIMIT", right=True),
     Column("EMPTY IN"),
 )
 _names: Final = click.argument(
@@ -70,6 +71,35 @@ def resume(session: Session, names: tuple[str, ...], as_json: bool) -> None:
         _report(engine.resume(*names), names, "resumed", as_json)
 
 
+@click.command(cls=Command, context_settings=CONTEXT)
+@_names
+@click.option(
+    "--max-running",
+    type=click.IntRange(min=0),
+    metavar="N",
+    required=True,
+    help="Jobs that may run at a time; 0 takes the limit away.",
+)
+@json_option
+@db_option
+@click.pass_obj
+def limit(session: Session, names: tuple[str, ...], max_running: int, as_json: bool) -> None:
+    """Let at most N jobs of these queues run at a time.
+
+    Each of the queues gets the limit; without a name it is that of all queues together. It holds
+    over all pools. Jobs that run already go on.
+    """
+    most = max_running or None
+    with session.open() as engine:
+        engine.limit(most, *names)
+    if as_json:
+        shapes.print_json({"limited": list(names), "all": not names, "max_running": most})
+        return
+    what = "no limit" if most is None else f"at most {counted(most, 'job')} at a time"
+    for who in [f"Queue {name}" for name in names] or ["All queues together"]:
+        say(f"{who}: {what}")
+
+
 def print_queues(found: Sequence[QueueInfo], estimate: Estimate) -> None:
     """Print the queues as a table."""
     print_table(COLUMNS, (_row(queue, estimate.queues.get(queue.name)) for queue in found))
@@ -78,8 +108,9 @@ def print_queues(found: Sequence[QueueInfo], estimate: Estimate) -> None:
 def _row(queue: QueueInfo, empty_in: timedelta | None) -> tuple[str, ...]:
     counts = shapes.queue_counts(queue)
     numbers = (str(counts[state.value]) for state in JobState)
+    most = "" if queue.max_running is None else str(queue.max_running)
     left = "" if empty_in is None else about(empty_in)
-    return (queue.name, "paused" if queue.paused else "", *numbers, left)
+    return (queue.name, "paused" if queue.paused else "", *numbers, most, left)
 
 
 def _report(done: Sequence[str], asked: Sequence[str], verb: str, as_json: bool) -> None:

@@ -33,7 +33,21 @@ COLUMNS: Final = (
 _SHOWN_TIMES: Final = 3
 # Options of `add` that mean one job, or how it is told of; all others are a schedule's, too.
 _OF_ONE_JOB: Final = frozenset(
-    {"words", "key", "run_at", "file", "jsonl", "quiet", "as_json", "db", "wait", "follow"}
+    {
+        "words",
+        "key",
+        "run_at",
+        "file",
+        "jsonl",
+        "quiet",
+        "as_json",
+        "db",
+        "wait",
+        "follow",
+        "after_ok",
+        "after_any",
+        "after_fail",
+    }
 )
 _schedule: Final = click.argument("schedule", metavar="ID|NAME")
 

@@ -16,9 +16,10 @@ from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, on_terminal, say, when
 from queuectl_engine.engine import Engine
 from queuectl_engine.exit_codes import exit_codes_text
-from queuectl_engine.job import Attempt, Context, Event, Job
+from queuectl_engine.job import After, Attempt, Context, Event, Job, JobState
 
 ON_TERMINAL: Final = 64 * 1024  # bytes of output, at the end
+_SHOWN: Final = 20  # jobs that a line names
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -38,9 +39,12 @@ def show(session: Session, job: str, as_json: bool) -> None:
         context = engine.context_of(found)
         if as_json:
             output = engine.output(found.id, found.runs)
-            shapes.print_json(shapes.whole_job(found, attempts, events, output, context))
+            needs = engine.needs(found.id)
+            shapes.print_json(shapes.whole_job(found, attempts, events, output, context, needs))
             return
         for name, value in _details(found, context):
+            _field(name, value)
+        for name, value in _dependencies(engine, found):
             _field(name, value)
         _history(attempts, events)
         if attempts:
@@ -75,6 +79,23 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield from [("reason", job.reason)] if job.reason else []
     yield from [("stuck", job.parked)] if job.parked else []
     yield from [("cancel", "asked for; it is being ended")] if job.cancel_asked else []
+
+
+def _dependencies(engine: Engine, job: Job) -> Iterator[tuple[str, str]]:
+    """What it waits for or waited for, and who waits for it."""
+    needs = engine.needs(job.id)
+    for after in After:
+        named = [f"{need.job} ({need.state or 'deleted'})" for need in needs if need.after is after]
+        yield from [(f"after {after}", _few(named))] if named else []
+    waiting = [str(each) for each in engine.dependants(job.id, limit=_SHOWN + 1)]
+    yield from [("needed by", _few(waiting))] if waiting else []
+    yield from [("mutex", job.mutex)] if job.mutex else []
+    if job.state is JobState.PENDING and job.waiting:
+        yield "waits", engine.explain(job.id)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", and more" if len(names) > _SHOWN else "")
 
 
 def _field(name: str, value: str) -> None:

@@ -50,6 +50,8 @@ def status(session: Session, checks: tuple[Check, ...], as_json: bool) -> None:
     say(f"Jobs      {', '.join(numbers)}")
     if estimate.total is not None:
         say(f"Empty in  {about(estimate.total)}")
+    if counts.max_running is not None:
+        say(f"Limit     {counts.max_running} running, over all queues")
     if queues:
         say("")
         print_queues(queues, estimate)

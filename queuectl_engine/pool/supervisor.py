@@ -47,6 +47,7 @@ _UPKEEP_EVERY: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
 _LIVED_WELL: Final = 60.0  # seconds after which a death is no series any more
 _SERIES: Final = 3
+_PORTIONS: Final = 10  # of jobs to promote in one turn
 _NO_PROCESS_PAUSE: Final = 1.0
 _LAST_HOOKS: Final = 10.0  # seconds in which a pool without workers still starts hooks
 
@@ -147,13 +148,19 @@ class Supervisor:
             self._rescue_at = now + _RESCUE_EVERY
             rescue_pools(self._repository, self._pool.id, self._log)
             self._mind_the_clock()
-            self._repository.promote(now=datetime.now(UTC))
+            self._promote()
             self._log.rotate()
         if now >= self._upkeep_at:
             self._upkeep_at = now + _UPKEEP_EVERY
             self._repository.maintain(now=datetime.now(UTC))
         self._see_to_hooks()
         self._report_ready()
+
+    def _promote(self) -> None:
+        """Make due jobs ready and free those whose wait is over; no more than a moment's work."""
+        for _ in range(_PORTIONS):
+            if not self._repository.promote(now=datetime.now(UTC)):
+                return
 
     def _mind_the_clock(self) -> None:
         """A wall clock that was set back must not keep retries waiting."""
@@ -248,11 +255,15 @@ class Supervisor:
     def _stop_if_drained(self) -> None:
         if not self._options.drain or self._tell_ready:
             return
+        stirring = self._repository.stirring()  # asked first: what is freed by then is counted
         left = self._repository.remaining(self._pool)
-        if not any(left.get(state) for state in (State.READY, State.FAILED, State.PROCESSING)):
-            later = left.get(State.SCHEDULED, 0)
-            self._log("drained", pool=self._pool.name, scheduled=later)
-            self._begin_stop("graceful")
+        if any(left.get(state) for state in (State.READY, State.FAILED, State.PROCESSING)):
+            return
+        later, blocked = left.get(State.SCHEDULED, 0), left.get(State.BLOCKED, 0)
+        if blocked and stirring:
+            return  # what they wait for is ending, here or in another pool
+        self._log("drained", pool=self._pool.name, scheduled=later, blocked=blocked)
+        self._begin_stop("graceful")
 
     # -- hooks
 

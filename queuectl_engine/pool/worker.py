@@ -166,6 +166,8 @@ class Worker:
             self._heed(turn.stop)
             if turn.more and turn.claims:
                 self._repository.ring(self._post.pool)
+            if not turn.claims:
+                return  # when more is to be told or promoted, after a look at all else
 
     def _hold(self, error: StorageError) -> None:
         pause = _BUSY_PAUSE if isinstance(error, StorageBusy) else _BROKEN_PAUSE

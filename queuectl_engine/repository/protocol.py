@@ -28,6 +28,7 @@ from queuectl_engine.job import (
     Happening,
     Job,
     LabelInfo,
+    Need,
     NewJob,
     QueueInfo,
     Ran,
@@ -223,7 +224,9 @@ class JobRepository(Protocol):
 
         Nor does an origin that was stored before, be its job still there or not.
 
-        Raises KeyTaken when a key belongs to a job with another command.
+        One that waits for jobs which have not ended so is BLOCKED; jobs before it in `jobs` may be
+        among them, by key. Raises KeyTaken when a key belongs to a job with another command, and
+        NoSuchJob for one to wait for that does not exist.
         """
 
     def identity(self) -> str:
@@ -298,6 +301,12 @@ class JobRepository(Protocol):
     def labels(self, *, limit: int) -> list[LabelInfo]:
         """The first labels by name that jobs have, with their counts; cost follows `limit`."""
 
+    def needs(self, job: int) -> list[Need]:
+        """Every job that it waits for or waited for, in the order in which they were named."""
+
+    def dependants(self, job: int, *, limit: int) -> list[int]:
+        """The first jobs that still wait for it."""
+
     def attempts(self, job: int) -> list[Attempt]:
         """Its history, oldest first."""
 
@@ -371,13 +380,21 @@ class JobRepository(Protocol):
     def edit(self, job: int, to: NewJob, *, user: str, now: datetime, moved: bool) -> None:
         """Make a job that does not run what `to` says; with `moved`, also when it shall run.
 
-        Raises NoSuchJob, WrongState, KeyTaken.
+        What `to.after` names replaces what it waited for in those ways; only jobs that came before
+        it may be named, and only for a pending one. Raises NoSuchJob, WrongState, KeyTaken,
+        BadInput.
         """
 
     def pause(self, names: Sequence[str] | None, *, paused: bool) -> list[str]:
         """Pause or resume these queues, or all, later ones too. Returns the names touched.
 
         Raises BadInput for the resume of a queue that does not exist; a pause makes it.
+        """
+
+    def limit(self, names: Sequence[str] | None, max_running: int | None) -> None:
+        """Let at most so many jobs of each of these queues run, or of all queues together.
+
+        None takes the limit away. What runs already goes on.
         """
 
     # -- workers
@@ -393,9 +410,13 @@ class JobRepository(Protocol):
     ) -> Turn:
         """Write what ended, promote what is due, then take up to `room` ready jobs.
 
-        Jobs come highest priority first, then oldest, over the unpaused `queues` (all when empty).
-        Each is PROCESSING and belongs to `worker`; its token is the proof that every later write
-        about this attempt carries.
+        Jobs come highest priority first, over the unpaused `queues` (all when empty) that are below
+        their limit; queues whose best jobs have the same priority take turns, within one the oldest
+        comes first. Of jobs with the same mutex, one runs at a time. A bounded number of jobs that
+        waited for what ended are freed; `next_due` is now when there are more.
+
+        Each claimed job is PROCESSING and belongs to `worker`; its token is the proof that every
+        later write about this attempt carries.
         """
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
@@ -524,8 +545,11 @@ class JobRepository(Protocol):
 
     # -- time, news and upkeep
 
-    def promote(self, *, now: datetime) -> None:
-        """Make due jobs ready, a bounded number of them. Nothing due writes nothing."""
+    def promote(self, *, now: datetime) -> bool:
+        """Make due jobs ready and free those whose wait is over, a bounded number of them.
+
+        Whether there are more. Nothing to do writes nothing.
+        """
 
     def clamp_retries(self, *, now: datetime) -> None:
         """After the clock was set back: no retry waits longer than was planned when it failed."""
@@ -535,6 +559,9 @@ class JobRepository(Protocol):
 
         PROCESSING counts only what its own workers run. One moment's truth, not several.
         """
+
+    def stirring(self) -> bool:
+        """Whether blocked jobs are being freed, or may be when a job that runs now ends."""
 
     def changed(self) -> bool:
         """Whether anyone else has committed since the last call. Costs microseconds."""

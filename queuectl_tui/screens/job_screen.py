@@ -28,11 +28,13 @@ ADDING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "directory", "key", "shell"),
     ("labels", "retry_on", "never_on"),
+    ("after_ok", "after_any", "after_fail", "mutex"),
 )
 EDITING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "key"),
     ("labels", "retry_on", "never_on"),
+    ("after_ok", "after_any", "after_fail", "mutex"),
 )
 Submit = Callable[[Form, Sequence[str]], Deed[Told]]
 
@@ -126,6 +128,10 @@ class JobScreen(ModalScreen[Told | None]):
             "labels": "none",
             "retry_on": "any exit",
             "never_on": "none",
+            "after_ok": "none",
+            "after_any": "none",
+            "after_fail": "none",
+            "mutex": "none",
         }
         filled = asdict(self._filled)
         with Container(id="form"):

@@ -82,10 +82,9 @@ def board_lines(
         case Place.POOLS:
             return pool_lines(desk.shown.pools, desk.pools.line, width, height, now)
         case Place.QUEUES:
-            shown = desk.shown
-            return queue_lines(
-                shown.queues, shown.empty_in, shown.schedules, desk.queues.line, width, height, now
-            )
+            shown, line = desk.shown, desk.queues.line
+            lanes = (shown.queues, shown.empty_in, shown.counts.max_running, shown.schedules)
+            return queue_lines(*lanes, line, width, height, now)
         case Place.CAUSES:
             dead = desk.shown.counts.of(JobState.DEAD)
             line = desk.causes.line

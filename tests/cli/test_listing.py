@@ -99,7 +99,10 @@ def test_queues_show_their_counts_and_whether_they_are_paused(
     drive.run(Exited(1), "b")
     queuectl("pause", "b")
 
-    assert queuectl("queues").lines == ["a\t\t2\t0\t0\t0\t0\t0\t", "b\tpaused\t0\t0\t0\t0\t1\t0\t"]
+    assert queuectl("queues").lines == [
+        "a\t\t2\t0\t0\t0\t0\t0\t\t",
+        "b\tpaused\t0\t0\t0\t0\t1\t0\t\t",
+    ]
     first, second = queuectl("queues", "--json").json()
     assert (first["name"], first["paused"], first["counts"]["pending"]) == ("a", False, 2)
     assert (second["name"], second["paused"], second["counts"]["dead"]) == ("b", True, 1)

@@ -29,9 +29,6 @@ from tests.samples import NOON, SECOND, new, pool_row
 OpenRepo = Callable[[], JobRepository]
 STEADY: Final = Backoff(jitter=lambda: 0.0)
 
-# Blocked jobs cannot be made yet: nothing lets a job wait for another one.
-REACHABLE: Final = tuple(state for state in State if state is not State.BLOCKED)
-
 
 class Driver:
     """One repository, one pool with one worker, and a clock that moves only when told to."""
@@ -181,7 +178,9 @@ class Driver:
                 self.delete(job)
                 return replace(job, stored=State.DELETED)
             case State.BLOCKED:
-                raise NotImplementedError("nothing makes a blocked job yet")
+                other = self.add(run_at=self.now + timedelta(days=1))
+                policy["after_ok"] = [other.id]
+                return self.add(**policy)
 
 
 def output_of(*texts: str, first: int = 0) -> Output:

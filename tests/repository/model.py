@@ -39,6 +39,7 @@ class Model:
     def __init__(self) -> None:
         self.jobs: dict[int, ModelJob] = {}
         self.paused: set[str] = set()
+        self.turns: dict[str, int] = {}
 
     def in_states(self, states: Collection[State]) -> list[int]:
         """The ids of the jobs in any of these states."""
@@ -59,13 +60,29 @@ class Model:
             and job.queue not in self.paused
             and (not queues or job.queue in queues)
         ]
-        chosen = sorted(ready, key=lambda job: (-job.priority, job.id))[:room]
-        for job in chosen:
+        chosen: list[int] = []
+        while ready and len(chosen) < room:
+            job = self._next(ready)
+            ready.remove(job)
             job.move(State.PROCESSING)
             job.attempts += 1
             job.runs += 1
             job.results.append(None)
-        return [job.id for job in chosen]
+            chosen.append(job.id)
+        return chosen
+
+    def _next(self, ready: Sequence[ModelJob]) -> ModelJob:
+        """The best job; queues that have one of that priority take turns."""
+        high = max(job.priority for job in ready)
+        heads = [job for job in ready if job.priority == high]
+        best = min(heads, key=lambda job: (self.turns.get(job.queue, 0), job.id))
+        if len({job.queue for job in heads}) > 1:
+            # Behind all that have ready jobs, whether this worker serves them or not.
+            left = [
+                job for job in self.jobs.values() if job.state is State.READY and job is not best
+            ]
+            self.turns[best.queue] = 1 + max(self.turns.get(job.queue, 0) for job in left)
+        return best
 
     def settle(self, number: int, result: str, state: State) -> None:
         """End the attempt that runs, in the state that was decided without knowing of a cancel."""

@@ -18,7 +18,7 @@ from queuectl_engine.lifecycle import (
     WorkerDied,
 )
 from queuectl_engine.repository.protocol import JobRepository
-from tests.repository.driver import REACHABLE, Driver, output_of
+from tests.repository.driver import Driver, output_of
 from tests.samples import HOUR, MINUTE, NOON, SECOND
 
 Act = Callable[[Driver, Job], object]
@@ -42,7 +42,7 @@ FROM = {
 }
 
 
-@pytest.mark.parametrize("state", REACHABLE, ids=str)
+@pytest.mark.parametrize("state", State, ids=str)
 @pytest.mark.parametrize("act", ACTS)
 def test_every_act_on_every_state_is_a_move_of_the_table_or_refused(
     repo: JobRepository, drive: Driver, act: str, state: State

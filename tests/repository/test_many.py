@@ -210,12 +210,8 @@ def test_only_jobs_that_have_not_moved_since_are_touched(
     ("act", "state"),
     [
         *[(Act.REQUEUE, s) for s in (State.DEAD, State.CANCELLED, State.COMPLETED, State.FAILED)],
-        *[(Act.CANCEL, s) for s in (State.READY, State.SCHEDULED, State.FAILED)],
-        *[
-            (Act.DELETE, s)
-            for s in State
-            if s not in (State.PROCESSING, State.BLOCKED, State.DELETED)
-        ],
+        *[(Act.CANCEL, s) for s in (State.READY, State.SCHEDULED, State.BLOCKED, State.FAILED)],
+        *[(Act.DELETE, s) for s in State if s not in (State.PROCESSING, State.DELETED)],
     ],
 )
 def test_what_was_done_is_taken_back_exactly(

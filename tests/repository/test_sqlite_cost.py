@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import apsw
 import apsw.ext
@@ -32,6 +33,15 @@ RUNNING = 45  # never more than there are workers, so the same in both sizes
 def kind_of(number: int) -> int:
     """What becomes of a job: a fifth of them each, in every queue alike."""
     return (number - 1) // 3 % 5
+
+
+class Measured(Protocol):
+    """What can be measured: the connection below a repository."""
+
+    db: apsw.Connection
+
+
+C = TypeVar("C", bound=Measured)
 
 
 class Crowd:
@@ -102,11 +112,21 @@ def settle_with_hooks(crowd: Crowd) -> None:
         crowd.repo.delete_hook("q2", event)
 
 
+def limits(crowd: Crowd) -> None:
+    """A claim and an end where every limit is looked at; none is in the way."""
+    crowd.repo.limit(None, 1_000_000)
+    crowd.repo.limit(["q0", "q1", "q2"], 1_000_000)
+    crowd.drive.run(Exited(0))
+    crowd.repo.limit(["q0", "q1", "q2"], None)
+    crowd.repo.limit(None, None)
+
+
 WORK: dict[str, Callable[[Crowd], object]] = {
     "claim": lambda crowd: crowd.drive.claim(),
     "claim of one queue": lambda crowd: crowd.drive.claim("q1"),
     "settle": lambda crowd: crowd.drive.run(Exited(0)),
     "settle with hooks": settle_with_hooks,
+    "claim and settle with limits": limits,
     "counts": lambda crowd: crowd.repo.counts(),
     "causes": lambda crowd: crowd.repo.causes(limit=50, wanted=Filter()),
     "causes that match": lambda crowd: crowd.repo.causes(limit=50, wanted=ERROR),
@@ -142,7 +162,7 @@ def traced(db: apsw.Connection) -> Iterator[list[dict[str, object]]]:
         db.trace_v2(0, None, id=statements)
 
 
-def steps(crowd: Crowd, work: Callable[[Crowd], object]) -> int:
+def steps(crowd: C, work: Callable[[C], object]) -> int:
     with traced(crowd.db) as statements:
         work(crowd)
     statuses = [statement["stmt_status"] for statement in statements]
@@ -158,7 +178,7 @@ def test_ten_times_the_jobs_cost_not_one_step_more(crowds: list[Crowd], name: st
     assert 0 < large <= small
 
 
-def plans(crowd: Crowd, work: Callable[[Crowd], object]) -> list[str]:
+def plans(crowd: C, work: Callable[[C], object]) -> list[str]:
     """Every line of the query plans of all statements that the work ran."""
     with traced(crowd.db) as statements:
         work(crowd)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl_engine import Counts, State
+from queuectl_engine import After, Counts, JobState, Need, State
 from queuectl_tui import ink, words
 from queuectl_tui.desk import Desk
 from queuectl_tui.ink import Ink, Span
@@ -57,6 +57,12 @@ def test_a_waiting_job_says_when_it_starts() -> None:
     assert words.due(tomorrow, NOON) == "at 01 Feb 12:00"
     retry = waiting(1, stored=State.FAILED, run_at=NOON + 4 * SECOND)
     assert words.due(retry, NOON) == "retry 12:00:04"
+    needs = (Need(40, After.OK, JobState.PENDING), Need(41, After.FAIL, JobState.COMPLETED))
+    blocked = waiting(1, stored=State.BLOCKED, waits_for=needs)
+    assert words.due(blocked, NOON) == "after-fail 41: it is completed, .."
+    held = waiting(1, stored=State.BLOCKED, mutex="db\x1b[2J", mutex_holder=7)
+    assert words.due(held, NOON) == "mutex db␛[2J is held by 7"
+    assert words.status(held, NOON) == ("pending", "mutex db␛[2J is held by 7", "")
 
 
 @pytest.mark.parametrize(

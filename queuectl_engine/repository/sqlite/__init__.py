@@ -1,8 +1,9 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
-`adding` stores jobs · `turns` settles and claims · `acts` is what people do · `reading` what they
-see · `telling` what those hear who watch · `pools` who is registered · `schedules` what recurs
-· `hooks` who is told · `upkeep` the file · `schema` the tables · `bell` wakes workers.
+`adding` stores jobs · `turns` settles, `claiming` claims · `needs` and `mutexes` know who waits for
+whom · `acts` is what people do · `reading` what they see · `telling` what those hear who watch ·
+`pools` who is registered · `schedules` what recurs · `hooks` who is told · `upkeep` the file ·
+`schema` the tables · `bell` wakes workers.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from queuectl_engine.job import (
     Happening,
     Job,
     LabelInfo,
+    Need,
     NewJob,
     QueueInfo,
     Ran,
@@ -38,7 +40,6 @@ from queuectl_engine.plan import Act, Was
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
-    Claim,
     Ended,
     Key,
     Matches,
@@ -54,9 +55,12 @@ from queuectl_engine.repository.sqlite import (
     acts,
     adding,
     bell,
+    claiming,
     editing,
     hooks,
     labels,
+    mutexes,
+    needs,
     place,
     pools,
     reading,
@@ -204,6 +208,12 @@ class SqliteRepository:
     def labels(self, *, limit: int) -> list[LabelInfo]:
         return labels.labels(self._db, limit)
 
+    def needs(self, job: int) -> list[Need]:
+        return needs.needs(self._db, job)
+
+    def dependants(self, job: int, *, limit: int) -> list[int]:
+        return needs.dependants(self._db, job, limit)
+
     def attempts(self, job: int) -> list[Attempt]:
         return reading.attempts(self._db, job)
 
@@ -250,11 +260,14 @@ class SqliteRepository:
 
     def cancel(self, ids: Sequence[int], *, user: str, now: datetime) -> list[int]:
         with self._db.writing():
-            return acts.cancel(self._db, ids, user, now)
+            running = acts.cancel(self._db, ids, user, now)
+        self.ring()
+        return running
 
     def delete(self, ids: Sequence[int], *, user: str, now: datetime) -> None:
         with self._db.writing():
             acts.delete(self._db, ids, user, now)
+        self.ring()
         upkeep.purge_deleted(self._db, now)
 
     def act(
@@ -269,8 +282,7 @@ class SqliteRepository:
     ) -> tuple[list[Was], list[int]]:
         with self._db.writing():
             done = acts.act(self._db, what, ids, asked, user, now, run_at)
-        if what is Act.REQUEUE:
-            self.ring()
+        self.ring()
         return done
 
     def undo(self, jobs: Sequence[Was], *, user: str, now: datetime) -> int:
@@ -291,6 +303,11 @@ class SqliteRepository:
             self.ring()
         return names
 
+    def limit(self, names: Sequence[str] | None, max_running: int | None) -> None:
+        with self._db.writing():
+            claiming.limit(self._db, names, max_running)
+        self.ring()
+
     # -- workers
 
     def settle_and_claim(
@@ -303,17 +320,20 @@ class SqliteRepository:
         now: datetime,
     ) -> Turn:
         db = self._db
-        claims: list[Claim] = []
         with db.writing():
             settled = [turns.settle(db, one, now) for one in ended]
-            promoted = turns.promote(db, now)
+            woken = turns.promote(db, now)
+            if telling := turns.anything_to_tell(db):
+                woken += needs.release(db, now) + mutexes.loosen(db)
             stop = turns.stop_asked(db, worker)
             room = 0 if stop else room
-            while len(claims) < room and (claim := turns.claim(db, worker, queues, now)):
-                claims.append(claim)
-            more = room > 0 and len(claims) == room and turns.ready_left(db, queues)
-            next_due = turns.next_due(db)
-        if promoted or State.READY in (state for _, state in settled):
+            claims, unfinished = claiming.claim(db, worker, queues, room, now)
+            more = room > 0 and len(claims) == room and claiming.ready_left(db, queues)
+            unfinished = unfinished or (telling and turns.anything_to_tell(db))
+            next_due = now if unfinished else turns.next_due(db)
+            # Where a limit held others back, whoever serves them may go on now.
+            woken += bool(ended) and claiming.limited(db) and claiming.ready_left(db, ())
+        if woken or State.READY in (state for _, state in settled):
             self.ring()
         return Turn(tuple(verdict for verdict, _ in settled), tuple(claims), more, next_due, stop)
 
@@ -465,11 +485,15 @@ class SqliteRepository:
 
     # -- time, news and upkeep
 
-    def promote(self, *, now: datetime) -> None:
-        if turns.anything_due(self._db, now):
-            with self._db.writing():
-                turns.promote(self._db, now)
-            self.ring()
+    def promote(self, *, now: datetime) -> bool:
+        if not (turns.anything_due(self._db, now) or turns.anything_to_tell(self._db)):
+            return False
+        with self._db.writing():
+            needs.release(self._db, now)
+            mutexes.loosen(self._db)
+            turns.promote(self._db, now)
+        self.ring()
+        return turns.anything_due(self._db, now) or turns.anything_to_tell(self._db)
 
     def clamp_retries(self, *, now: datetime) -> None:
         with self._db.writing():
@@ -477,6 +501,9 @@ class SqliteRepository:
 
     def remaining(self, pool: PoolRow) -> Mapping[State, int]:
         return pools.remaining(self._db, pool)
+
+    def stirring(self) -> bool:
+        return pools.stirring(self._db)
 
     def changed(self) -> bool:
         before, self._version = self._version, self.version()

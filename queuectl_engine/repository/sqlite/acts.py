@@ -17,6 +17,7 @@ from queuectl_engine.plan import Act, Was
 from queuectl_engine.repository.sqlite import telling
 from queuectl_engine.repository.sqlite.adding import queue_id
 from queuectl_engine.repository.sqlite.connection import Connection, Row
+from queuectl_engine.repository.sqlite.needs import UNMET
 from queuectl_engine.repository.sqlite.rows import moment, ms
 from queuectl_engine.safe_text import safe_text
 
@@ -25,15 +26,16 @@ def _among(states: Collection[State]) -> str:
     return "state IN ({})".format(", ".join(f"'{state}'" for state in sorted(states)))
 
 
-_FRESH: Final = """
-    attempts = 0, deaths = 0, finished_ms = NULL, updated_ms = :now,
-    state = :state, run_at_ms = :run_at
+# One that was cancelled while it waited for others waits again.
+_FRESH: Final = f"""
+    attempts = 0, deaths = 0, finished_ms = NULL, updated_ms = :now, run_at_ms = :run_at,
+    state = iif({UNMET}, 'blocked', :state), waits = iif({UNMET}, 'jobs', NULL)
 """
 _REQUEUE: Final = f"UPDATE job SET {_FRESH} WHERE id = :id AND {_among(REQUEUEABLE)}"
 # A parked job has no worker that could end it: the person's word is enough.
 _CANCEL: Final = f"""
     UPDATE job SET state = 'cancelled', finished_ms = :now, updated_ms = :now, reason = 'cancelled',
-                   token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
+                   token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL, waits = NULL
      WHERE id = :id AND (({_among(CANCELLABLE - {State.PROCESSING})}) OR parked IS NOT NULL)
 """
 _ASK_CANCEL: Final = """
@@ -41,7 +43,8 @@ _ASK_CANCEL: Final = """
      WHERE id = :id AND state = 'processing'
 """
 _DELETE: Final = f"""
-    UPDATE job SET was = state, state = 'deleted', deleted_ms = :now, updated_ms = :now
+    UPDATE job SET was = state, state = 'deleted', deleted_ms = :now, updated_ms = :now,
+                   waits = NULL
      WHERE id = :id AND {_among(DELETABLE)}
 """
 _EVENT: Final = """
@@ -90,8 +93,12 @@ _BEFORE: Final = """
     SELECT state, attempts, deaths, run_at_ms, finished_ms, reason FROM job
      WHERE id = :id AND updated_ms <= :asked AND state <> 'deleted'
 """
-_UNDO: Final = """
-    UPDATE job SET state = :was, was = NULL, deleted_ms = NULL, attempts = :attempts,
+# One that waited for others does so again, unless they have ended meanwhile.
+_UNDO: Final = f"""
+    UPDATE job SET state = iif(:was <> 'blocked' OR {UNMET}, :was,
+                               iif(:run_at_ms > :at, 'scheduled', 'ready')),
+                   waits = iif(:was = 'blocked' AND {UNMET}, 'jobs', NULL),
+                   was = NULL, deleted_ms = NULL, attempts = :attempts,
                    deaths = :deaths, run_at_ms = :run_at_ms, finished_ms = :finished_ms,
                    reason = :reason, updated_ms = :at
      WHERE id = :id AND state = :now AND updated_ms = :mark

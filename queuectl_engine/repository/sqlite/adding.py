@@ -11,7 +11,7 @@ from typing import Final
 from queuectl_engine.errors import KeyTaken
 from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import OUTWARD, Added, Context, JobState, NewJob, State
-from queuectl_engine.repository.sqlite import telling
+from queuectl_engine.repository.sqlite import mutexes, needs, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.rows import body_of, labels_text, ms
 from queuectl_engine.safe_text import safe_text
@@ -21,8 +21,9 @@ _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
 _INSERT: Final = """
     INSERT INTO job (id, queue, state, priority, run_at_ms, max_retries, timeout_ms,
                      allow_background, created_ms, updated_ms, context, nonce, key, log_file, argv,
-                     command, labels, retry_on, no_retry_on, schedule, on_dead, on_completed)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     command, labels, retry_on, no_retry_on, schedule, on_dead, on_completed,
+                     waits, mutex)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _CAME_AS: Final = """
@@ -34,39 +35,90 @@ _HOLDER: Final = "SELECT id, state, command, argv FROM job WHERE key = ? AND sta
 
 
 def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
-    """Store them in order, all or none; see `JobRepository.add`. Inside a write transaction.
+    """Store them in order, all or none; see `JobRepository.add`. Inside a write transaction."""
+    batch = _Batch(db, now)
+    nonces = memoryview(os.urandom(8 * len(jobs))).cast("q")
+    added = [batch.add(job, nonce) for job, nonce in zip(jobs, nonces, strict=True)]
+    batch.store()
+    return added
+
+
+class _Batch:
+    """The jobs of one transaction, which know of each other before they are stored.
 
     Ids are handed out here, from the sequence that AUTOINCREMENT keeps: never used before.
     """
-    next_id = db.value(_NEXT_ID) or 1
-    queues: dict[str, int] = {}
-    contexts: dict[int, int] = {}  # by identity: jobs of a bulk add share one
-    mine: dict[str, tuple[int, NewJob]] = {}
-    added: list[Added] = []
-    rows: list[tuple[object, ...]] = []
-    nonces = memoryview(os.urandom(8 * len(jobs))).cast("q")
-    for job, nonce in zip(jobs, nonces, strict=True):
-        old = _imported(db, job) or (_holder(db, job, mine) if job.key is not None else None)
-        if old is not None:
-            added.append(old)
-            continue
+
+    def __init__(self, db: Connection, now: datetime) -> None:
+        self._db = db
+        self._now = now
+        self._first = self._next = db.value(_NEXT_ID) or 1
+        self._queues: dict[str, int] = {}
+        self._contexts: dict[int, int] = {}  # by identity: jobs of a bulk add share one
+        self._keys: dict[str, NewJob] = {}
+        self._ids: dict[str, int] = {}  # by key
+        self._fronts: dict[tuple[str, int], int] = {}  # mutex and queue: best priority made ready
+        self._rows: list[tuple[object, ...]] = []
+        self._needs: list[tuple[int, needs.Found]] = []
+
+    def add(self, job: NewJob, nonce: int) -> Added:
+        """Take a job in, unless its key is there already. Raises KeyTaken, NoSuchJob."""
+        if old := _imported(self._db, job):
+            return old
+        if job.key is not None and (old := self._holder(job)):
+            return old
+        number = self._next
+        found = needs.find(self._db, job.after, self._ids, range(self._first, number))
+        self._next += 1
         if job.origin is not None:
-            db.run("INSERT INTO origin (name, job) VALUES (?, ?)", (job.origin, next_id))
-        if job.queue not in queues:
-            queues[job.queue] = queue_id(db, job.queue)
-        if id(job.context) not in contexts:
-            contexts[id(job.context)] = context_id(db, job.context)
-        state = State.SCHEDULED if job.run_at and job.run_at > now else State.READY
-        rows.append(
-            _values(job, next_id, state, queues[job.queue], contexts[id(job.context)], now, nonce)
-        )
+            self._db.run("INSERT INTO origin (name, job) VALUES (?, ?)", (job.origin, number))
+        if job.queue not in self._queues:
+            self._queues[job.queue] = queue_id(self._db, job.queue)
+        if id(job.context) not in self._contexts:
+            self._contexts[id(job.context)] = context_id(self._db, job.context)
+        state, waits = self._state(job, found)
+        queue, context = self._queues[job.queue], self._contexts[id(job.context)]
+        self._rows.append(_values(job, number, state, waits, queue, context, self._now, nonce))
         if job.key is not None:
-            mine[job.key] = next_id, job
-        added.append(Added(next_id, created=True, state=JobState.PENDING))
-        next_id += 1
-    db.run_many(_INSERT, rows)
-    telling.added(db, next_id - len(rows), len(rows))
-    return added
+            self._keys[job.key], self._ids[job.key] = job, number
+        if found:
+            self._needs.append((number, found))
+        return Added(number, created=True, state=JobState.PENDING)
+
+    def store(self) -> None:
+        """Write what was taken in."""
+        self._db.run_many(_INSERT, self._rows)
+        needs.add(self._db, self._needs)
+        telling.added(self._db, self._first, len(self._rows))
+
+    def _state(self, job: NewJob, found: needs.Found) -> tuple[State, str | None]:
+        if needs.unmet(found):
+            return State.BLOCKED, "jobs"
+        if job.run_at and job.run_at > self._now:
+            return State.SCHEDULED, None
+        if job.mutex is not None and self._is_behind(job, job.mutex):
+            return State.BLOCKED, "mutex"
+        return State.READY, None
+
+    def _is_behind(self, job: NewJob, mutex: str) -> bool:
+        """Whether one with the same mutex goes first: then claims need not come upon this one."""
+        queue = self._queues[job.queue]
+        front = self._fronts.get((mutex, queue))
+        if front is not None and front >= job.priority:
+            return True
+        if mutexes.is_behind(self._db, mutex, queue, job.priority):
+            return True
+        self._fronts[mutex, queue] = job.priority
+        return False
+
+    def _holder(self, job: NewJob) -> Added | None:
+        assert job.key is not None
+        if same := self._keys.get(job.key):
+            held_by = self._ids[job.key]
+            if (same.command, same.argv) != (job.command, job.argv):
+                raise _taken(job.key, held_by)
+            return Added(held_by, created=False, state=JobState.PENDING)
+        return _stored_holder(self._db, job)
 
 
 def queue_id(db: Connection, name: str) -> int:
@@ -84,7 +136,14 @@ def timeout_ms(job: NewJob) -> int | None:
 
 
 def _values(
-    job: NewJob, job_id: int, state: State, queue: int, context: int, now: datetime, nonce: int
+    job: NewJob,
+    job_id: int,
+    state: State,
+    waits: str | None,
+    queue: int,
+    context: int,
+    now: datetime,
+    nonce: int,
 ) -> tuple[object, ...]:
     at = ms(now)
     return (
@@ -110,6 +169,8 @@ def _values(
         job.schedule,
         job.on_dead,
         job.on_completed,
+        waits,
+        job.mutex,
     )
 
 
@@ -124,13 +185,8 @@ def _imported(db: Connection, job: NewJob) -> Added | None:
     return Added(job_id, created=False, state=None if state is None else OUTWARD[State(state)])
 
 
-def _holder(db: Connection, job: NewJob, mine: dict[str, tuple[int, NewJob]]) -> Added | None:
+def _stored_holder(db: Connection, job: NewJob) -> Added | None:
     assert job.key is not None
-    if job.key in mine:
-        held_by, same = mine[job.key]
-        if (same.command, same.argv) != (job.command, job.argv):
-            raise _taken(job.key, held_by)
-        return Added(held_by, created=False, state=JobState.PENDING)
     rows = db.run(_HOLDER, (job.key,))
     if not rows:
         return None

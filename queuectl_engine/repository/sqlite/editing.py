@@ -9,9 +9,11 @@ from typing import Final
 from queuectl_engine.errors import KeyTaken, NoSuchJob, WrongState
 from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import OUTWARD, NewJob, State
+from queuectl_engine.repository.sqlite import needs
 from queuectl_engine.repository.sqlite.acts import note
 from queuectl_engine.repository.sqlite.adding import context_id, queue_id, timeout_ms
 from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.needs import UNMET
 from queuectl_engine.repository.sqlite.rows import labels_text, ms
 from queuectl_engine.safe_text import safe_text
 
@@ -19,20 +21,23 @@ EDITABLE: Final = (State.READY, State.SCHEDULED, State.BLOCKED, State.FAILED, St
 _COLUMNS: Final = (
     "queue", "priority", "max_retries", "timeout_ms", "key", "log_file", "argv", "command",
     "allow_background", "context", "labels", "retry_on", "no_retry_on", "on_dead", "on_completed",
+    "mutex",
 )  # fmt: skip
 _EDIT: Final = f"""
     UPDATE job SET {", ".join(f"{name} = :{name}" for name in _COLUMNS)},
-                   run_at_ms = coalesce(:run_at, run_at_ms), state = :state, updated_ms = :now
+                   run_at_ms = :run_at, state = :state, waits = :waits, updated_ms = :now
      WHERE id = :id
 """
+_PENDING: Final = (State.READY, State.SCHEDULED, State.BLOCKED)
 
 
 def edit(db: Connection, job: int, to: NewJob, user: str, now: datetime, *, moved: bool) -> None:
     """Make a stored job what `to` says. With `moved`, `to.run_at` is when it shall run.
 
-    Raises NoSuchJob, WrongState, KeyTaken.
+    What `to.after` names replaces what it waited for so far. Raises NoSuchJob, WrongState,
+    KeyTaken, BadInput.
     """
-    rows = db.run(f"SELECT state, {', '.join(_COLUMNS)} FROM job WHERE id = ?", (job,))
+    rows = db.run(f"SELECT state, run_at_ms, {', '.join(_COLUMNS)} FROM job WHERE id = ?", (job,))
     state = State(rows[0][0]) if rows else State.DELETED
     if state is State.DELETED:
         raise NoSuchJob(f"no job {job}; 'queuectl list --all' shows what is there")
@@ -55,16 +60,30 @@ def edit(db: Connection, job: int, to: NewJob, user: str, now: datetime, *, move
         exit_codes_text(to.no_retry_on) or None,
         to.on_dead,
         to.on_completed,
+        to.mutex,
     )
-    changed = [n for n, a, b in zip(_COLUMNS, rows[0][1:], new, strict=True) if a != b]
-    run_at = None
-    if moved and state in (State.READY, State.SCHEDULED):
-        run_at = ms(to.run_at or now)
-        state = State.SCHEDULED if run_at > ms(now) else State.READY
-        changed.append("run_at")
+    changed = [n for n, a, b in zip(_COLUMNS, rows[0][2:], new, strict=True) if a != b]
+    run_at, waits = rows[0][1], None
+    if state in _PENDING:
+        if moved:
+            run_at = ms(to.run_at or now)
+            changed.append("run_at")
+        needs.replace(db, job, to.after)
+        state, waits = _state(db, job, run_at, now)
+    elif to.after:
+        raise WrongState(f"job {job} is {OUTWARD[state]}; only a pending one can wait for others")
+    changed += [f"after_{after}" for after in to.after]
     values = dict(zip(_COLUMNS, new, strict=True))
-    db.run(_EDIT, {**values, "id": job, "run_at": run_at, "state": state.value, "now": ms(now)})
+    more = {"id": job, "run_at": run_at, "state": state.value, "waits": waits, "now": ms(now)}
+    db.run(_EDIT, {**values, **more})
     note(db, [job], "edited", user, now, ", ".join(changed) or "nothing")
+
+
+def _state(db: Connection, job: int, run_at: int, now: datetime) -> tuple[State, str | None]:
+    """What a pending job is now. One that stood aside for a mutex is looked at again."""
+    if db.value(f"SELECT {UNMET} FROM job WHERE id = ?", (job,)):
+        return State.BLOCKED, "jobs"
+    return (State.SCHEDULED if run_at > ms(now) else State.READY), None
 
 
 def _refuse_taken_key(db: Connection, job: int, key: str | None) -> None:

@@ -50,6 +50,15 @@ _REMAINING: Final = """
     SELECT 'processing', count(*) FROM job INDEXED BY job_list_processing
      WHERE state = 'processing' AND worker IN (SELECT id FROM worker WHERE pool = :pool)
 """
+# What is being told that something ended, or will be when a job that runs now ends.
+_STIRRING: Final = """
+    SELECT 1 FROM ended UNION ALL SELECT 1 FROM loosened UNION ALL
+    SELECT 1 FROM job INDEXED BY job_list_processing WHERE state = 'processing' AND (
+      EXISTS (SELECT 1 FROM need INDEXED BY need_open WHERE need.parent = job.id AND need.met = 0)
+      OR EXISTS (SELECT 1 FROM job AS aside INDEXED BY job_aside WHERE aside.mutex = job.mutex
+                  AND aside.state = 'blocked' AND aside.waits = 'mutex'))
+    LIMIT 1
+"""
 STRAYS: Final = f"{_HELD} NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker)"
 
 
@@ -108,6 +117,11 @@ def remaining(db: Connection, pool: PoolRow) -> dict[State, int]:
     """Counts over a pool's unpaused queues; of processing, only what its workers hold."""
     args = {"served": json.dumps(pool.queues), "pool": pool.id}
     return {State(state): n for state, n in db.run(_REMAINING, args) if n}
+
+
+def stirring(db: Connection) -> bool:
+    """Whether blocked jobs are about to be freed, or may be when a running job ends."""
+    return bool(db.run(_STIRRING))
 
 
 def resize(db: Connection, pool: int, by: int | None, to: int | None) -> int:

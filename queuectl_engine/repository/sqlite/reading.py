@@ -307,7 +307,9 @@ def _cause_of(row: Row) -> Cause:
 def counts(db: Connection) -> Counts:
     """Sums over the queues, which the counter table holds per state."""
     rows = db.run("SELECT state, sum(n) FROM counter WHERE state <> 'deleted' GROUP BY state")
-    return Counts({State(state): n for state, n in rows}, int(db.value(_COUNT_CAUSES)))
+    stored = {State(state): n for state, n in rows}
+    most = db.value("SELECT max_running FROM meta")
+    return Counts(stored, int(db.value(_COUNT_CAUSES)), most)
 
 
 def queues(db: Connection) -> list[QueueInfo]:
@@ -315,8 +317,11 @@ def queues(db: Connection) -> list[QueueInfo]:
     found: dict[int, dict[State, int]] = {}
     for state, queue, n in db.run("SELECT state, queue, n FROM counter WHERE state <> 'deleted'"):
         found.setdefault(queue, {})[State(state)] = n
-    rows = db.run("SELECT id, name, paused FROM queue ORDER BY name")
-    return [QueueInfo(name, bool(paused), found.get(number, {})) for number, name, paused in rows]
+    rows = db.run("SELECT id, name, paused, max_running FROM queue ORDER BY name")
+    return [
+        QueueInfo(name, bool(paused), found.get(number, {}), most)
+        for number, name, paused, most in rows
+    ]
 
 
 def attempts(db: Connection, job: int) -> list[Attempt]:

@@ -10,7 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from queuectl_engine.exit_codes import parse_exit_codes
-from queuectl_engine.job import Attempt, Chunk, Context, Job, Piece, State, Stream
+from queuectl_engine.job import (
+    OUTWARD,
+    After,
+    Attempt,
+    Chunk,
+    Context,
+    Job,
+    Need,
+    Piece,
+    State,
+    Stream,
+)
 from queuectl_engine.repository.sqlite.connection import Row
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,9 +37,17 @@ JOB: Final = """
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
     job.cancel_ms, job.parked, job.context, job.log_file,
     job.cause,
-    job.labels, job.retry_on, job.no_retry_on, job.schedule, job.on_dead, job.on_completed
+    job.labels, job.retry_on, job.no_retry_on, job.schedule, job.on_dead, job.on_completed,
+    job.mutex,
+    iif(job.mutex IS NULL, NULL, (SELECT holder.id FROM job AS holder
+      WHERE holder.mutex = job.mutex AND holder.state = 'processing' AND holder.id <> job.id)),
+    iif(job.waits IS 'jobs', (
+     SELECT json_group_array(json_array(few.parent, few.after, parent.state))
+      FROM (SELECT id, parent, after FROM need WHERE need.child = job.id AND need.met = 0
+             ORDER BY id LIMIT 20) AS few
+      LEFT JOIN job AS parent ON parent.id = few.parent), NULL)
 """
-JOB_WIDTH: Final = 31
+JOB_WIDTH: Final = 34
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes, cpu_ms, peak_kib
@@ -84,7 +103,20 @@ def job_of(row: Row) -> Job:
         schedule_id=row[28],
         on_dead=row[29],
         on_completed=row[30],
+        mutex=row[31],
+        mutex_holder=row[32],
+        waits_for=_needs_of(row[33]),
     )
+
+
+def need_of(parent: int, after: str, state: str | None, *, met: bool = False) -> Need:
+    """A need from its columns; the state is that of the parent's row, if it has one."""
+    seen = None if state in (None, State.DELETED) else OUTWARD[State(state)]
+    return Need(parent, After(after), seen, met)
+
+
+def _needs_of(found: str | None) -> tuple[Need, ...]:
+    return tuple(need_of(*each) for each in json.loads(found)) if found else ()
 
 
 def attempt_of(row: Row) -> Attempt:

@@ -29,13 +29,16 @@ CREATE TABLE meta (
   owner INTEGER NOT NULL,       -- the uid whose pools may run it
   machine TEXT NOT NULL,        -- the machine whose pools may run it, '' when it has no id
   durability TEXT NOT NULL CHECK (durability IN ('standard', 'full')),
-  new_queues_paused INTEGER NOT NULL DEFAULT 0 CHECK (new_queues_paused IN (0, 1))
+  new_queues_paused INTEGER NOT NULL DEFAULT 0 CHECK (new_queues_paused IN (0, 1)),
+  max_running INTEGER CHECK (max_running > 0)  -- of all queues together
 ) STRICT;
 
 CREATE TABLE queue (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
-  paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1))
+  paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+  max_running INTEGER CHECK (max_running > 0),
+  turn INTEGER NOT NULL DEFAULT 0  -- of queues that compete, the one with the lowest is next
 ) STRICT;
 
 -- Only counts above zero have a row, so a reader pays for the non-empty queues alone.
@@ -91,6 +94,8 @@ CREATE TABLE job (
   nonce INTEGER NOT NULL,
   key TEXT,
   log_file TEXT,
+  waits TEXT CHECK (waits IN ('jobs', 'mutex')),  -- what a blocked job waits for
+  mutex TEXT,
   argv TEXT,
   command TEXT NOT NULL,
   labels TEXT CHECK (labels <> '[]'),  -- a JSON array of names, NULL for none
@@ -99,6 +104,8 @@ CREATE TABLE job (
   schedule INTEGER,  -- that added it; it may be deleted by now
   on_dead TEXT,
   on_completed TEXT,
+  CHECK ((state = 'blocked') = (waits IS NOT NULL)),
+  CHECK (waits IS NOT 'mutex' OR mutex IS NOT NULL),
   CHECK ((state = 'processing') = (token IS NOT NULL)),
   CHECK ((state = 'processing') = (worker IS NOT NULL)),
   CHECK (state = 'deleted'
@@ -150,6 +157,60 @@ CREATE TRIGGER job_revived AFTER UPDATE OF state ON job
 BEGIN
   UPDATE cause SET dead = dead - 1 WHERE id = old.cause;
 END;
+
+-- Dependencies: `child` waits for `parent`. A need that was met stays met, and only those that are
+-- not are in need_open, so a parent's dependants can be released a few at a time.
+CREATE TABLE need (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  child INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+  parent INTEGER NOT NULL,  -- may be gone
+  after TEXT NOT NULL CHECK (after IN ('ok', 'any', 'fail')),
+  met INTEGER NOT NULL CHECK (met IN (0, 1))
+) STRICT;
+CREATE INDEX need_child ON need (child, met);
+CREATE INDEX need_open ON need (parent, after, id) WHERE met = 0;
+
+-- Parents that have ended, whose dependants up to need `last` are still to be told.
+CREATE TABLE ended (
+  id INTEGER PRIMARY KEY,
+  parent INTEGER NOT NULL,
+  after TEXT NOT NULL,
+  last INTEGER NOT NULL,
+  UNIQUE (parent, after)
+) STRICT;
+CREATE TRIGGER job_ended AFTER UPDATE OF state ON job
+  WHEN new.state IN ('completed', 'dead', 'cancelled', 'deleted') AND old.state <> new.state
+BEGIN
+  INSERT INTO ended (parent, after, last)
+    SELECT new.id, way.after, (SELECT max(id) FROM need)
+      FROM (SELECT 'any' AS after
+            UNION ALL SELECT 'ok' WHERE new.state = 'completed'
+            UNION ALL SELECT 'fail' WHERE new.state = 'dead') AS way
+     WHERE EXISTS (SELECT 1 FROM need WHERE need.parent = new.id AND need.after = way.after
+                                        AND need.met = 0)
+    ON CONFLICT DO UPDATE SET last = excluded.last;
+END;
+
+-- Mutual exclusion: at most one job of a mutex runs. Of those that wait, one of each queue is ready
+-- unless the mutex is held, or it is in `loosened`: it was let go, and they are still to be told.
+CREATE UNIQUE INDEX job_mutex ON job (mutex) WHERE state = 'processing' AND mutex IS NOT NULL;
+CREATE INDEX job_front ON job (mutex, queue, priority) WHERE state = 'ready' AND mutex IS NOT NULL;
+CREATE INDEX job_aside ON job (mutex, queue, priority DESC, id)
+  WHERE state = 'blocked' AND waits = 'mutex';
+CREATE TABLE loosened (mutex TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TRIGGER job_loosened AFTER UPDATE OF state, queue, mutex ON job
+  WHEN old.mutex IS NOT NULL AND old.state IN ('ready', 'processing')
+   AND NOT (old.state = 'ready' AND new.state IN ('ready', 'processing')
+            AND new.mutex IS old.mutex AND new.queue = old.queue)
+   AND new.waits IS NOT 'mutex'
+BEGIN
+  INSERT INTO loosened
+    SELECT old.mutex WHERE EXISTS (SELECT 1 FROM job WHERE job.mutex = old.mutex
+                                    AND job.state = 'blocked' AND job.waits = 'mutex')
+    ON CONFLICT DO NOTHING;
+END;
+
+CREATE INDEX queue_limited ON queue (id) WHERE max_running IS NOT NULL;
 
 CREATE TABLE attempt (
   job INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,

@@ -1,4 +1,4 @@
-"""A worker's turn: settle what ended, promote what is due, claim what is next.
+"""A worker's turn: settle what ended, promote what is due; `claiming` takes what is next.
 
 The whole fence is here: a claim writes a random token into the job's row, and every later write
 about that attempt has the token in its WHERE.
@@ -7,7 +7,6 @@ about that attempt has the token in its WHERE.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -32,58 +31,21 @@ from queuectl_engine.lifecycle import (
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
-    Claim,
     Ended,
     Output,
     Progress,
     Verdict,
 )
-from queuectl_engine.repository.sqlite import hooks, reading, telling
+from queuectl_engine.repository.sqlite import hooks, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.hooks import HOOKED
 from queuectl_engine.repository.sqlite.rows import (
-    JOB,
-    job_of,
     marks_of,
     moment_or_none,
     ms,
 )
 
 PROMOTED_AT_ONCE: Final = 100
-
-# A worker that was forgotten gets nothing: nobody would look for what it runs.
-# The best of the top rows of the queues that have ready jobs, are served and not paused. INDEXED
-# BY, because the planner would rather sort through an index on the state alone.
-_BEST: Final = """
-    SELECT best.id FROM counter
-      JOIN queue ON queue.id = counter.queue AND queue.paused = 0
-      JOIN job AS best ON best.id = (
-        SELECT id FROM job INDEXED BY job_ready
-         WHERE job.queue = counter.queue AND job.state = 'ready'
-         ORDER BY job.priority DESC, job.id LIMIT 1)
-     WHERE counter.state = 'ready' {served}
-     ORDER BY best.priority DESC, best.id LIMIT 1
-"""
-_CLAIM: Final = f"""
-    UPDATE job SET state = 'processing', attempts = attempts + 1, runs = runs + 1, token = :token,
-                   worker = :worker, started_ms = :now, updated_ms = :now
-     WHERE id = ({_BEST}) AND EXISTS (SELECT 1 FROM worker WHERE worker.id = :worker)
-    RETURNING {JOB}
-"""
-_SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
-CLAIM_ANY: Final = _CLAIM.format(served="")
-CLAIM_SERVED: Final = _CLAIM.format(served=_SERVED)
-
-_BEGIN_ATTEMPT: Final = """
-    INSERT INTO attempt (job, number, token, worker, started_ms)
-    SELECT :job, :number, :token, 'w' || number, :now FROM worker WHERE id = :worker
-"""
-_READY_LEFT: Final = """
-    SELECT 1 FROM counter JOIN queue ON queue.id = counter.queue AND queue.paused = 0
-     WHERE counter.state = 'ready' {served} LIMIT 1
-"""
-READY_LEFT_ANY: Final = _READY_LEFT.format(served="")
-READY_LEFT_SERVED: Final = _READY_LEFT.format(served=_SERVED)
 
 # A cancel that was asked while the job ran wins over all but success, and is decided here because
 # only here it is known for sure.
@@ -172,26 +134,6 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     return Verdict.SETTLED, state
 
 
-def claim(db: Connection, worker: int, queues: Sequence[str], now: datetime) -> Claim | None:
-    """The best ready job of these queues (of all when empty), now ours; None when there is none."""
-    token = os.urandom(16).hex()
-    args = {"token": token, "worker": worker, "now": ms(now), "served": json.dumps(list(queues))}
-    rows = db.run(CLAIM_SERVED if queues else CLAIM_ANY, args)
-    if not rows:
-        return None
-    job = job_of(rows[0])
-    attempt = AttemptId(job.id, job.runs, token)
-    db.run(_BEGIN_ATTEMPT, {**_args(attempt), "worker": worker, "now": ms(now)})
-    telling.started(db, job, now)
-    return Claim(attempt, job, reading.context(db, job.context_id))
-
-
-def ready_left(db: Connection, queues: Sequence[str]) -> bool:
-    """Whether a further claim over these queues would find a job."""
-    sql = READY_LEFT_SERVED if queues else READY_LEFT_ANY
-    return bool(db.run(sql, {"served": json.dumps(list(queues))} if queues else ()))
-
-
 def progress(db: Connection, item: Progress) -> None:
     """Write a running attempt's leader and new output, if it still holds its job."""
     if not db.run(_HELD, (item.attempt.job, item.attempt.token)):
@@ -226,6 +168,11 @@ def anything_due(db: Connection, now: datetime) -> bool:
     """Whether `promote` would find a job."""
     due = db.value(_NEXT_DUE)
     return due is not None and due <= ms(now)
+
+
+def anything_to_tell(db: Connection) -> bool:
+    """Whether dependants of ended jobs, or those who wait for a mutex, are still to be told."""
+    return bool(db.run("SELECT 1 FROM ended UNION ALL SELECT 1 FROM loosened LIMIT 1"))
 
 
 def clamp_retries(db: Connection, now: datetime) -> None:

@@ -1,0 +1,141 @@
+"""Which job is next, and taking it.
+
+The best ready job of the queues that are served, not paused and below their limit: highest
+priority, then queues of equal priority in turn, then lowest id. INDEXED BY, because the planner
+would rather sort through an index on the state alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from queuectl_engine.repository.protocol import AttemptId, Claim
+from queuectl_engine.repository.sqlite import mutexes, reading, telling
+from queuectl_engine.repository.sqlite.adding import queue_id
+from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.rows import JOB, job_of, ms
+
+_ROUNDS: Final = 10  # of jobs set aside in one transaction
+
+# Queues that have ready jobs and may start one. Running jobs are counted by triggers.
+_OPEN: Final = """
+    counter JOIN queue ON queue.id = counter.queue AND queue.paused = 0
+      AND (queue.max_running IS NULL OR queue.max_running > ifnull((
+        SELECT n FROM counter AS running
+         WHERE running.state = 'processing' AND running.queue = counter.queue), 0))
+"""
+_READY: Final = """
+    counter.state = 'ready' {served} AND NOT EXISTS (
+      SELECT 1 FROM meta WHERE max_running <= (
+        SELECT ifnull(sum(n), 0) FROM counter AS running WHERE running.state = 'processing'))
+"""
+# The best, and the next best to see whether they compete.
+_BEST: Final = f"""
+    SELECT best.id, best.priority, best.queue, best.mutex FROM {_OPEN}
+      JOIN job AS best ON best.id = (
+        SELECT id FROM job INDEXED BY job_ready
+         WHERE job.queue = counter.queue AND job.state = 'ready'
+         ORDER BY job.priority DESC, job.id LIMIT 1)
+     WHERE {_READY}
+     ORDER BY best.priority DESC, queue.turn, best.id LIMIT 2
+"""
+_READY_LEFT: Final = f"SELECT 1 FROM {_OPEN} WHERE {_READY} LIMIT 1"
+_SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
+
+BEST_OF_ANY: Final = _BEST.format(served="")
+BEST_OF_SERVED: Final = _BEST.format(served=_SERVED)
+READY_LEFT_ANY: Final = _READY_LEFT.format(served="")
+READY_LEFT_SERVED: Final = _READY_LEFT.format(served=_SERVED)
+
+# Behind all that could have been next.
+_TURN: Final = """
+    UPDATE queue SET turn = 1 + (
+      SELECT max(other.turn) FROM counter JOIN queue AS other ON other.id = counter.queue
+       WHERE counter.state = 'ready')
+     WHERE id = ?
+"""
+# A worker that was forgotten gets nothing: nobody would look for what it runs.
+_TAKE: Final = f"""
+    UPDATE job SET state = 'processing', attempts = attempts + 1, runs = runs + 1, token = :token,
+                   worker = :worker, started_ms = :now, updated_ms = :now
+     WHERE id = :job AND state = 'ready' AND EXISTS (SELECT 1 FROM worker WHERE id = :worker)
+    RETURNING {JOB}
+"""
+_BEGIN_ATTEMPT: Final = """
+    INSERT INTO attempt (job, number, token, worker, started_ms)
+    SELECT :job, :number, :token, 'w' || number, :now FROM worker WHERE id = :worker
+"""
+_LIMITED: Final = """
+    SELECT 1 FROM meta WHERE max_running IS NOT NULL
+    UNION ALL SELECT 1 FROM queue INDEXED BY queue_limited WHERE max_running IS NOT NULL LIMIT 1
+"""
+
+
+def claim(
+    db: Connection, worker: int, queues: Sequence[str], room: int, now: datetime
+) -> tuple[list[Claim], bool]:
+    """Up to `room` jobs of these queues (of all when empty), now ours.
+
+    Also whether we stopped looking, because too many jobs had to be set aside in one transaction.
+    """
+    claims: list[Claim] = []
+    rounds = _ROUNDS
+    while len(claims) < room and (best := db.run(*_query(_BEST_OF, queues))):
+        job, priority, queue, mutex = best[0]
+        if mutex is not None and mutexes.held(db, mutex):
+            if not rounds:
+                return claims, True
+            rounds -= 1
+            mutexes.set_aside(db, mutex, queue)
+            continue
+        if (taken := _take(db, job, worker, now)) is None:
+            break
+        claims.append(taken)
+        if len(best) > 1 and best[1][1] == priority:
+            db.run(_TURN, (queue,))
+    return claims, False
+
+
+def ready_left(db: Connection, queues: Sequence[str]) -> bool:
+    """Whether a further claim over these queues would find a job."""
+    return bool(db.run(*_query(_LEFT, queues)))
+
+
+def limited(db: Connection) -> bool:
+    """Whether any limit is set, so that a job's end may let one of another queue start."""
+    return bool(db.run(_LIMITED))
+
+
+def limit(db: Connection, names: Sequence[str] | None, max_running: int | None) -> None:
+    """Let at most so many jobs of each of these queues run, or of all queues together."""
+    if names is None:
+        db.run("UPDATE meta SET max_running = ?", (max_running,))
+        return
+    for name in names:
+        queue = queue_id(db, name)
+        db.run("UPDATE queue SET max_running = ? WHERE id = ?", (max_running, queue))
+
+
+_BEST_OF: Final = (BEST_OF_ANY, BEST_OF_SERVED)
+_LEFT: Final = (READY_LEFT_ANY, READY_LEFT_SERVED)
+
+
+def _query(sql: tuple[str, str], queues: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    return (sql[1], {"served": json.dumps(list(queues))}) if queues else (sql[0], {})
+
+
+def _take(db: Connection, job: int, worker: int, now: datetime) -> Claim | None:
+    token = os.urandom(16).hex()
+    args = {"job": job, "token": token, "worker": worker, "now": ms(now)}
+    rows = db.run(_TAKE, args)
+    if not rows:
+        return None
+    taken = job_of(rows[0])
+    db.run(_BEGIN_ATTEMPT, {**args, "number": taken.runs})
+    telling.started(db, taken, now)
+    attempt = AttemptId(job, taken.runs, token)
+    return Claim(attempt, taken, reading.context(db, taken.context_id))
