@@ -10,9 +10,7 @@ from queuectl_engine.errors import BadInput
 from queuectl_engine.safe_text import safe_text
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
-# Possessive: otherwise a long number with a wrong end could be cut into parts in 2**n ways.
-_DURATION: Final = re.compile(r"(?:\d++(?:\.\d++)?+\s*+[smhdw]?+\s*+)++")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)\s*")
 _DAY: Final = re.compile(r"(today|tomorrow)(?:\s+(?:at\s+)?(\d{1,2}):(\d{2}))?")
 _LONGEST: Final = 36525 * 86400.0
 
@@ -20,12 +18,28 @@ _LONGEST: Final = 36525 * 86400.0
 def parse_duration(text: str) -> timedelta:
     """`90`, `30s`, `1h30m`, `2d`; plain numbers are seconds. Raises BadInput."""
     words = text.strip().lower()
-    if not _DURATION.fullmatch(words):
+    if not (parts := _parts(words)):
         raise BadInput(f"'{safe_text(text)}' is no duration; try 90, 30s, 10m or 1h30m")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(words))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if seconds > _LONGEST:
         raise BadInput(f"'{safe_text(text)}' is more than a hundred years")
     return timedelta(seconds=seconds)
+
+
+def _parts(words: str) -> list[tuple[str, str]]:
+    """Numbers and units that are all there is; none when there is anything else.
+
+    Part by part: one pattern for them all could cut a long number in 2**n ways, and possessive
+    quantifiers, which could not, match too much before Python 3.11.5 (python/cpython#106052).
+    """
+    parts: list[tuple[str, str]] = []
+    at = 0
+    while at < len(words):
+        if not (part := _PART.match(words, at)):
+            return []
+        parts.append((part[1], part[2]))
+        at = part.end()
+    return parts
 
 
 def parse_moment(text: str, *, now: datetime) -> datetime:
@@ -48,7 +62,7 @@ def parse_moment(text: str, *, now: datetime) -> datetime:
 
 
 def _later(words: str, now: datetime, text: str) -> datetime:
-    if words.startswith("+") or (_DURATION.fullmatch(words) and not words.isdecimal()):
+    if words.startswith("+") or (_parts(words) and not words.isdecimal()):
         return now + parse_duration(words.removeprefix("+"))
     raise _no_moment(text)
 
