@@ -47,6 +47,7 @@ _OF_ONE_JOB: Final = frozenset(
         "after_ok",
         "after_any",
         "after_fail",
+        "as_object",
     }
 )
 _schedule: Final = click.argument("schedule", metavar="ID|NAME")

@@ -143,7 +143,7 @@ def test_a_limit_is_set_shown_and_taken_away(queuectl: Program, drive: Driver) -
         "All queues together: at most 1 job at a time\n"
     )
     drive.add(queue="gpu")
-    assert queuectl("queues").lines[0] == "gpu\t\t1\t0\t0\t0\t0\t0\t2"
+    assert queuectl("queues").lines[0] == "gpu\t\t1\t0\t0\t0\t0\t0\t2\t"
     assert "Limit     1 running, over all queues" in queuectl("status").out
     status = queuectl("status", "--json").json()
     assert (status["max_running"], status["queues"][0]["max_running"]) == (1, 2)
