@@ -1,7 +1,8 @@
-"""A crontab, as `crontab -l` prints it, as lines of `queuectl schedule add`."""
+"""A crontab, as `crontab -l` prints it, as schedules."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,12 @@ class CronJob:
     zone: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     left_out: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The same for the same entry, so that it is imported once."""
+        digest = hashlib.sha256("\0".join(self.schedule()).encode()).hexdigest()
+        return f"crontab-{digest[:12]}"
 
     def schedule(self) -> list[str]:
         """The words of the `queuectl` line that does the same: from the home directory, as cron."""

@@ -13,11 +13,12 @@ from typing import BinaryIO, Final, cast
 
 import click
 
+from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli import rivals
 from queuectl_engine.cli.arrivals import Arrival, Builder, own
 from queuectl_engine.cli.bulk import Report, numbered_lines, opened, store_all
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.crontab import crontab, written
+from queuectl_engine.cli.crontab import CronJob, crontab, written
 from queuectl_engine.cli.options import complete_queues, db_option, json_option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import counted, note, say
@@ -26,6 +27,7 @@ from queuectl_engine.errors import BadInput, QueuectlError
 from queuectl_engine.job import DEFAULT_SHELL, NewJob
 from queuectl_engine.new_job import Policy
 from queuectl_engine.safe_text import safe_text
+from queuectl_engine.schedule import Schedule
 
 _LONGEST_LINE: Final = 8 * 1024 * 1024  # an export has a command twice, with escapes
 _LARGEST_TEXT: Final = 256 * 1024 * 1024
@@ -90,7 +92,7 @@ def import_jobs(
     with ExitStack() as stack:
         stream = sys.stdin.buffer if file == "-" else stack.enter_context(opened(file))
         if kind == "crontab":
-            _schedules(stream, dry_run)
+            _schedules(session, stream, dry_run, as_json)
             return
         engine = stack.enter_context(session.open())
         unit = "task" if kind == "pueue" else "line"
@@ -200,9 +202,31 @@ def _words(job: NewJob) -> list[str]:
     return [*words, job.command]
 
 
-def _schedules(stream: BinaryIO, dry_run: bool) -> None:
-    lines = [written(job) for job in crontab(numbered_lines(stream))]
-    if not dry_run:
-        raise BadInput("--from crontab goes with --dry-run: it prints 'queuectl schedule' lines")
-    for line in lines:
-        say(line)
+def _schedules(session: Session, stream: BinaryIO, dry_run: bool, as_json: bool) -> None:
+    """Entries of a crontab as schedules, each once however often it is imported."""
+    entries = list(crontab(numbered_lines(stream)))
+    if dry_run:
+        for entry in entries:
+            say(written(entry))
+        return
+    with session.open() as engine:
+        stored = [_stored(engine, entry) for entry in entries if not entry.left_out]
+    if as_json:
+        shapes.print_json_array(shapes.schedule(schedule) for schedule, _ in stored)
+    else:
+        new = sum(created for _, created in stored)
+        known = f", {len(stored) - new} known already" if new < len(stored) else ""
+        left = sum(entry.left_out is not None for entry in entries)
+        say(f"{counted(new, 'schedule')} added{known}" + (f", {left} left out" if left else ""))
+    for entry in entries:
+        if entry.left_out:
+            note(f"line {entry.line} is left out: {entry.left_out}")
+
+
+def _stored(engine: Engine, entry: CronJob) -> tuple[Schedule, bool]:
+    try:
+        context = engine.context(cwd="~", env=entry.env, shell=entry.shell)
+        job = engine.new_job(entry.command, context)
+        return engine.add_schedule(entry.when, job, zone=entry.zone, name=entry.name)
+    except BadInput as error:
+        raise BadInput(f"line {entry.line}: {error}; those before it were added") from error

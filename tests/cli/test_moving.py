@@ -300,6 +300,25 @@ def test_a_crontab_becomes_schedules() -> None:
     assert (parts.when, parts.command) == ("30 4 1,15 * 5", 'run-parts "$HOME/cron.d"')
 
 
+def test_a_crontab_is_imported_once(queuectl: Program) -> None:
+    path = str(RIVALS / "crontab.txt")
+    first = queuectl("import", "--from", "crontab", path)
+    assert first.lines == ["4 schedules added, 2 left out"]
+    listed = queuectl("schedule", "list", "--json").json()
+    assert [each["zone"] for each in listed] == ["Europe/Berlin"] * 4
+    assert listed[0]["expression"] == "0 3 * * *"
+    again = queuectl("import", "--from", "crontab", path)
+    assert again.lines == ["0 schedules added, 4 known already, 2 left out"]
+    assert len(queuectl("schedule", "list", "--json").json()) == 4
+
+
+def test_what_is_no_time_names_its_line(queuectl: Program) -> None:
+    bad = "0 3 * * * true\n0 99 * * * false\n"
+    refused = queuectl("import", "--from", "crontab", "-", stdin=bad, code=2)
+    assert "line 2:" in refused.err
+    assert len(queuectl("schedule", "list", "--json").json()) == 1
+
+
 def test_a_crontab_is_only_shown(queuectl: Program) -> None:
     path = str(RIVALS / "crontab.txt")
     shown = queuectl("import", "--from", "crontab", path, "--dry-run").lines
@@ -308,4 +327,4 @@ def test_a_crontab_is_only_shown(queuectl: Program) -> None:
         "0 3 * * *",
         "/usr/local/bin/backup --all >/dev/null 2>&1",
     ]
-    assert "--dry-run" in queuectl("import", "--from", "crontab", path, code=2).err
+    assert queuectl("schedule", "list", "--json").json() == []
