@@ -91,7 +91,7 @@ def after_options(command: Decorated) -> Decorated:
             metavar="ID[,ID]",
             multiple=True,
             callback=_names,
-            help=f"Not before these jobs {until}; ids or keys.",
+            help=f"Not before these jobs {until}; ids, keys, label:NAME.",
         )
         command = option(command)
     return command

@@ -415,3 +415,30 @@ def test_what_is_freed_by_a_person_is_told_by_the_next_look(
 
     assert drive.get(waiting).stored is State.READY
     assert not repo.stirring()
+
+
+def test_a_label_means_all_jobs_that_have_it_now(repo: JobRepository, drive: Driver) -> None:
+    one, two = drive.add(labels=["build"]), drive.add(labels=["build", "slow"])
+    gone = drive.add(labels=["build"])
+    drive.delete(gone)
+    last = drive.add(after_ok=["label:build"])
+    drive.add(labels=["build"], priority=-1)  # it came later
+
+    assert [need.job for need in repo.needs(last.id)] == [one.id, two.id]
+    assert drive.get(last).stored is State.BLOCKED
+    drive.run(Exited(0))
+    drive.run(Exited(0))
+    while repo.promote(now=drive.now):
+        pass
+    assert drive.get(last).stored is State.READY
+
+
+def test_a_label_of_jobs_that_are_added_together(repo: JobRepository, drive: Driver) -> None:
+    added = repo.add(
+        [new(labels=["build"]), new(labels=["build"]), new(after_any=["label:build"])],
+        now=drive.now,
+    )
+
+    assert [need.job for need in repo.needs(added[2].id)] == [added[0].id, added[1].id]
+    with pytest.raises(NoSuchJob, match="no job has the label none"):
+        drive.add(after_ok=["label:none"])

@@ -13,6 +13,7 @@ from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import OUTWARD, Added, Context, JobState, NewJob, State
 from queuectl_engine.repository.sqlite import mutexes, needs, telling
 from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.needs import OF_LABEL
 from queuectl_engine.repository.sqlite.rows import body_of, labels_text, ms
 from queuectl_engine.safe_text import safe_text
 
@@ -67,6 +68,8 @@ class _Batch:
             return old
         if job.key is not None and (old := self._holder(job)):
             return old
+        if any(str(name).startswith(OF_LABEL) for names in job.after.values() for name in names):
+            self.store()  # the jobs before it may have the label
         number = self._next
         found = needs.find(self._db, job.after, self._ids, range(self._first, number))
         self._next += 1
@@ -86,10 +89,11 @@ class _Batch:
         return Added(number, created=True, state=JobState.PENDING)
 
     def store(self) -> None:
-        """Write what was taken in."""
+        """Write what was taken in so far."""
         self._db.run_many(_INSERT, self._rows)
         needs.add(self._db, self._needs)
         telling.added(self._db, self._first, len(self._rows))
+        self._rows, self._needs, self._first = [], [], self._next
 
     def _state(self, job: NewJob, found: needs.Found) -> tuple[State, str | None]:
         if needs.unmet(found):

@@ -21,6 +21,7 @@ from queuectl_engine.safe_text import safe_text
 
 RELEASED_AT_ONCE: Final = 100
 MOST_NEEDS: Final = 10_000  # of one job
+OF_LABEL: Final = "label:"  # before a label, whose jobs are meant
 
 Wanted = Mapping[After, Sequence[int | str]]
 Found = list[tuple[int, After, bool]]  # parent, how it must end, whether it has
@@ -31,6 +32,11 @@ UNMET: Final = "EXISTS (SELECT 1 FROM need WHERE need.child = job.id AND need.me
 _STATES: Final = """
     SELECT wanted.value, job.state FROM json_each(?) AS wanted
       LEFT JOIN job ON job.id = wanted.value AND job.state <> 'deleted'
+"""
+_LABELLED: Final = """
+    SELECT job.id FROM label JOIN job_label ON job_label.label = label.id
+      JOIN job ON job.id = job_label.job AND job.state <> 'deleted'
+     WHERE label.name = ? ORDER BY job_label.job LIMIT ?
 """
 _KEYED: Final = "SELECT id FROM job WHERE key = ? AND state <> 'deleted'"
 _ADD: Final = "INSERT INTO need (child, parent, after, met) VALUES (?, ?, ?, ?)"
@@ -135,18 +141,19 @@ def dependants(db: Connection, parent: int, limit: int) -> list[int]:
 def _ids(db: Connection, name: int | str, mine: Mapping[str, int]) -> Iterator[int]:
     if isinstance(name, int):
         yield name
-    elif name.startswith("label:"):
-        yield from _labelled(db, name.removeprefix("label:"))
+    elif name.startswith(OF_LABEL):
+        yield from _labelled(db, name.removeprefix(OF_LABEL))
     elif (found := mine.get(name) or db.value(_KEYED, (name,))) is not None:
         yield found
     else:
         raise _unknown(name)
 
 
-def _labelled(_db: Connection, label: str) -> list[int]:
-    raise NoSuchJob(
-        f"no job has the label {safe_text(label)}; 'queuectl list --all' shows the jobs"
-    )
+def _labelled(db: Connection, label: str) -> list[int]:
+    """The jobs that have the label now, one more than may be waited for at most."""
+    if found := [job for (job,) in db.run(_LABELLED, (label, MOST_NEEDS + 1))]:
+        return found
+    raise NoSuchJob(f"no job has the label {safe_text(label)}; 'queuectl labels' lists them")
 
 
 def _unknown(name: int | str) -> NoSuchJob:
