@@ -65,6 +65,8 @@ def _own(number: int, value: dict[str, Any], *, failed: bool) -> Arrival:
         raise BadInput("not a line of 'queuectl export'; for jobs of your own take 'add --jsonl'")
     if why := _why_not(JobState(state), failed):
         return Arrival(number, left_out=why)
+    if value.get("waits_for"):  # here it would wait for nothing, and run too early
+        return Arrival(number, left_out="it waits for other jobs there")
     given = {name: each for name, each in value.items() if each is not None}
     fields = checked_fields(given, strict=False)
     command = fields.pop("argv", None) or fields.pop("command")

@@ -44,6 +44,11 @@ def queues(ctx: click.Context, _param: click.Parameter, typed: str) -> list[Comp
     return _offer(ctx, lambda engine: _named((queue.name for queue in engine.queues()), typed))
 
 
+def labels(ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Labels that jobs have."""
+    return _offer(ctx, lambda engine: _named((label.name for label in engine.labels()), typed))
+
+
 def pools(ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
     """Names of pools."""
     return _offer(ctx, lambda engine: _named((pool.name for pool in engine.pools()), typed))

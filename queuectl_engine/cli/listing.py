@@ -16,6 +16,7 @@ from queuectl_engine.cli.options import (
     STATES,
     Option,
     cause_option,
+    complete_labels,
     complete_queues,
     db_option,
     filter_option,
@@ -57,7 +58,13 @@ COLUMNS: Final = (
     help="Jobs of this queue only.",
 )
 @click.option(
-    "-l", "--label", "labels", metavar="TEXT", multiple=True, help="Short for --filter label:TEXT."
+    "-l",
+    "--label",
+    "labels",
+    metavar="TEXT",
+    multiple=True,
+    shell_complete=complete_labels,
+    help="Short for --filter label:TEXT.",
 )
 @filter_option
 @cause_option

@@ -52,6 +52,13 @@ def complete_queues(ctx: click.Context, param: click.Parameter, typed: str) -> l
     return queues(ctx, param, typed)
 
 
+def complete_labels(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """What Tab offers for a label."""
+    from queuectl_engine.cli.completing import labels
+
+    return labels(ctx, param, typed)
+
+
 def complete_pools(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
     """What Tab offers for a pool."""
     from queuectl_engine.cli.completing import pools
@@ -148,6 +155,7 @@ label_option: Final = click.option(
     "labels",
     metavar="TEXT",
     multiple=True,
+    shell_complete=complete_labels,
     help="Label to find it by; repeatable.",
 )
 retry_on_option: Final = click.option(

@@ -120,6 +120,8 @@ def test_tab_offers_queues_and_commands(full: Program) -> None:
     assert tab(full, "queuectl list --queue g") == ["gpu"]
     assert tab(full, "queuectl requ") == ["requeue"]
     assert tab(full, "queuectl add --fol") == ["--follow"]
+    full("add", "--label", "nightly", "true")
+    assert tab(full, "queuectl list --label n") == ["nightly"]
     full("--db", "other.db", "initdb")
     full("--db", "other.db", "add", "--queue", "elsewhere", "true")
     assert tab(full, "queuectl --db other.db pause ") == ["elsewhere"]

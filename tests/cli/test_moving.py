@@ -82,6 +82,21 @@ def test_only_what_waits_is_taken_and_the_rest_is_told(
     assert states == ["pending"] * 3
 
 
+def test_what_waits_for_other_jobs_is_left_out(
+    queuectl: Program, drive: Driver, tmp_path: Path
+) -> None:
+    """Elsewhere its parents have other ids: it would not wait, and run too early."""
+    parent = drive.add("parent")
+    drive.add("child", after_ok=[parent.id])
+    exported = queuectl("export").out
+    other = str(tmp_path / "other.db")
+    queuectl("initdb", "--db", other)
+    told = queuectl("--db", other, "import", "-", stdin=exported).out
+    assert "1 job left out: it waits for other jobs there" in told
+    (job,) = queuectl("--db", other, "list", "--all", "--json").json()
+    assert job["command"] == "parent"
+
+
 def test_an_import_adds_nothing_twice_whatever_became_of_the_jobs(
     queuectl: Program, other: str
 ) -> None:
