@@ -69,6 +69,18 @@ def test_first_and_last(count: int) -> None:
     assert under_cursor(table) == 1
 
 
+def test_an_answer_to_a_question_that_was_replaced_is_ignored() -> None:
+    queue = FakeQueue(*(waiting(i) for i in range(1, 21)))
+    table = table_on(queue)
+    late = whole(read_window(queue, table.spot()))
+    table.last()
+    table.adopt(late)
+    assert under_cursor(table) is None, "it still waits for the last rows"
+
+    refresh(table, queue)
+    assert under_cursor(table) == 20
+
+
 def test_walking_down_and_up_meets_every_job_once() -> None:
     queue = FakeQueue(*(waiting(i) for i in range(1, 21)))
     table = table_on(queue)
