@@ -17,13 +17,13 @@ from queuectl_engine.cli.following import follow_and_exit, going_on, leave, wait
 from queuectl_engine.cli.options import (
     Option,
     after_options,
-    complete_queues,
     db_option,
     duration,
     json_option,
     label_option,
     moment,
     no_retry_on_option,
+    queue_option,
     quiet_option,
     retry_on_option,
 )
@@ -77,17 +77,7 @@ def _read_env(
     metavar="WHEN",
     help="Not before: ISO 8601, +10m or 'tomorrow 09:00'.",
 )
-@click.option(
-    "-g",
-    "--queue",
-    cls=Option,
-    also=("--group",),
-    metavar="NAME",
-    default=DEFAULT_QUEUE,
-    show_default=True,
-    shell_complete=complete_queues,
-    help="Lane to wait in.",
-)
+@queue_option(help="Lane to wait in.", default=DEFAULT_QUEUE, show_default=True)
 @click.option(
     "--timeout",
     type=duration,

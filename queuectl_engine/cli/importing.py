@@ -19,7 +19,11 @@ from queuectl_engine.cli.arrivals import Arrival, Builder, own
 from queuectl_engine.cli.bulk import Report, numbered_lines, opened, store_all
 from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.crontab import CronJob, crontab, written
-from queuectl_engine.cli.options import complete_queues, db_option, json_option
+from queuectl_engine.cli.options import (
+    db_option,
+    json_option,
+    queue_option,
+)
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import counted, note, say
 from queuectl_engine.engine import Engine
@@ -55,9 +59,7 @@ class _Seen:
     help="Who wrote it.",
 )
 @click.option("--failed", is_flag=True, help="Also take jobs that failed there for good.")
-@click.option(
-    "-g", "--queue", metavar="NAME", shell_complete=complete_queues, help="Queue for all of them."
-)
+@queue_option(help="Queue for all of them.")
 @click.option(
     "--max-retries",
     type=click.IntRange(min=0),

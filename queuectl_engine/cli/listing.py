@@ -14,13 +14,12 @@ from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.many import matching, of_cause, parsed_filter
 from queuectl_engine.cli.options import (
     STATES,
-    Option,
     cause_option,
     complete_labels,
-    complete_queues,
     db_option,
     filter_option,
     json_option,
+    queue_option,
 )
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.tables import Column, print_table
@@ -48,15 +47,7 @@ COLUMNS: Final = (
 @click.option("--state", type=STATES, help="Jobs in this state, instead of pending ones.")
 @click.option("--dlq", is_flag=True, help="The dead-letter queue: the same as --state dead.")
 @click.option("-a", "--all", "every", is_flag=True, help="Jobs in every state, by id.")
-@click.option(
-    "-g",
-    "--queue",
-    cls=Option,
-    also=("--group",),
-    metavar="NAME",
-    shell_complete=complete_queues,
-    help="Jobs of this queue only.",
-)
+@queue_option(help="Jobs of this queue only.")
 @click.option(
     "-l",
     "--label",

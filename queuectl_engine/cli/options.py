@@ -52,6 +52,21 @@ def complete_queues(ctx: click.Context, param: click.Parameter, typed: str) -> l
     return queues(ctx, param, typed)
 
 
+def queue_option(*name: str, help: str, **settings: Any) -> Callable[[Decorated], Decorated]:  # noqa: A002 - click's word
+    """`-g`, `--queue`, and `--group` as others call it; `name` is the parameter, if not `queue`."""
+    return click.option(
+        "-g",
+        "--queue",
+        *name,
+        cls=Option,
+        also=("--group",),
+        metavar="NAME",
+        shell_complete=complete_queues,
+        help=help,
+        **settings,
+    )
+
+
 def complete_labels(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
     """What Tab offers for a label."""
     from queuectl_engine.cli.completing import labels

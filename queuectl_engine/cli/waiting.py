@@ -12,12 +12,11 @@ from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.following import going_on, how_it_failed
 from queuectl_engine.cli.options import (
-    Option,
-    complete_queues,
     db_option,
     duration,
     jobs_argument,
     json_option,
+    queue_option,
 )
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import counted, note, say
@@ -31,15 +30,7 @@ from queuectl_engine.new_job import check_queue
 @click.command(cls=Command, context_settings=CONTEXT)
 @jobs_argument
 @click.option("-a", "--all", "every", is_flag=True, help="Until no job waits, retries or runs.")
-@click.option(
-    "-g",
-    "--queue",
-    cls=Option,
-    also=("--group",),
-    metavar="NAME",
-    shell_complete=complete_queues,
-    help="Like --all, for one queue.",
-)
+@queue_option(help="Like --all, for one queue.")
 @click.option(
     "--timeout", type=duration, metavar="DURATION", help="Give up after so long: 90, 30s, 10m."
 )

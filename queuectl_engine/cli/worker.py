@@ -10,7 +10,13 @@ import click
 from queuectl_engine.cli.as_json import pool as pool_shape
 from queuectl_engine.cli.as_json import print_json
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.options import Option, complete_queues, db_option, duration, json_option
+from queuectl_engine.cli.options import (
+    Option,
+    db_option,
+    duration,
+    json_option,
+    queue_option,
+)
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import counted, note, say
 from queuectl_engine.errors import BadInput, PoolRefused
@@ -34,17 +40,7 @@ _DETACHED_NAME: Final = "default"
     metavar="N",
     help="How many jobs to run at once.",
 )
-@click.option(
-    "-g",
-    "--queue",
-    "queues",
-    cls=Option,
-    also=("--group",),
-    metavar="NAME",
-    multiple=True,
-    shell_complete=complete_queues,
-    help="Serve only this queue; repeatable.",
-)
+@queue_option("queues", help="Serve only this queue; repeatable.", multiple=True)
 @click.option(
     "--backoff-base",
     type=click.FloatRange(min=1),
