@@ -141,7 +141,9 @@ _TABLE: Final = (
     "add", "requeue", "more-workers", "causes", "filter", "open", "undo", "requeue-later", "edit",
     "cancel", "delete", "mark",
 )  # fmt: skip
-_CAUSES: Final = ("list", "requeue", "requeue-later", "delete", "undo", "add", "more-workers")
+_CAUSES: Final = (
+    "list", "requeue", "requeue-later", "delete", "filter", "undo", "add", "more-workers",
+)  # fmt: skip
 _SCHEDULES: Final = (
     "run-schedule", "pause-schedule", "delete-schedule", "add", "more-workers", "open", "undo",
 )  # fmt: skip

@@ -11,10 +11,12 @@ from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
 from queuectl_engine import JobState, View, open_engine, parse_filter
+from queuectl_engine.new_job import Policy
 from tests.samples import HOUR
 from tests.tui.pty_program import ROOT, Terminal, environment
 from tests.waiting import until
@@ -300,6 +302,17 @@ def test_the_mouse_is_asked_for_and_given_back(tmp_path: Path) -> None:
         assert re.findall(rb"\x1b\[\?1000([hl])", terminal.raw)[-1] == b"l"
 
 
+def run(directory: Path, command: str, **policy: Unpack[Policy]) -> JobState:
+    """Make a database there and run a command in it; how that ended."""
+    with open_engine(directory / "queue.db", create=True) as engine:
+        job = engine.add(command, **policy)
+        engine.start_pool()
+        try:
+            return engine.wait(job.id)[0].state
+        finally:
+            engine.stop_pool(now=True)
+
+
 def test_the_pager_gets_cleaned_text_and_the_screen_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,13 +320,7 @@ def test_the_pager_gets_cleaned_text_and_the_screen_comes_back(
     pager = tmp_path / "pager"
     pager.write_text(f"#!/bin/sh\ncat $1 > {tmp_path}/read; stat -c %a $1 >> {tmp_path}/read\n")
     pager.chmod(0o700)
-    with open_engine(tmp_path / "queue.db", create=True) as engine:
-        engine.add("printf '\\033[31mred\\033[0m\\nplain\\n'")
-        engine.start_pool()
-        try:
-            engine.wait(1)
-        finally:
-            engine.stop_pool(now=True)
+    run(tmp_path, "printf '\\033[31mred\\033[0m\\nplain\\n'")
     with Terminal(cwd=tmp_path, env={"PAGER": str(pager)}) as terminal:
         terminal.send("4")
         terminal.shows("── 1 completed")
@@ -335,13 +342,7 @@ def test_a_signal_ends_the_pager_and_then_the_program(
     pager = tmp_path / "pager"
     pager.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 471\n")
     pager.chmod(0o700)
-    with open_engine(tmp_path / "queue.db", create=True) as engine:
-        engine.add("echo hello")
-        engine.start_pool()
-        try:
-            engine.wait(1)
-        finally:
-            engine.stop_pool(now=True)
+    run(tmp_path, "echo hello")
     with Terminal(cwd=tmp_path, env={"PAGER": str(pager)}) as terminal:
         terminal.send("4")
         terminal.shows("── 1 completed")
@@ -357,13 +358,8 @@ def test_a_command_of_several_lines_is_edited_in_the_editor_and_requeued(tmp_pat
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nsed -i s/hello/goodbye/ $1\n")
     editor.chmod(0o700)
-    with open_engine(tmp_path / "queue.db", create=True) as engine:
-        job = engine.add("echo hello\nexit 1", max_retries=0)
-        engine.start_pool()
-        try:
-            assert engine.wait(job.id)[0].state is JobState.DEAD
-        finally:
-            engine.stop_pool(now=True)
+    assert run(tmp_path, "echo hello\nexit 1", max_retries=0) is JobState.DEAD
+    with open_engine(tmp_path / "queue.db") as engine:
         with Terminal(cwd=tmp_path, env={"EDITOR": str(editor), "VISUAL": ""}) as terminal:
             terminal.send("3")
             terminal.shows("── 1 dead")
