@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import zip_longest
 from typing import ClassVar, Final
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.events import Resize
 from textual.geometry import Region
 from textual.message import Message
@@ -59,13 +61,24 @@ class LineView(Widget):
         drawn = self._lines[y] if y < len(self._lines) else BLANK
         signs = _SIGNS if self.app.has_class(ASCII) else {}
         segments = [
-            Segment(safe_text(span.text).translate(signs), self.get_component_rich_style(span.ink))
-            for span in drawn
+            Segment(safe_text(span.text).translate(signs), self._style(span.ink)) for span in drawn
         ]
-        plain = self.get_component_rich_style(Ink.PLAIN)
-        return Strip(segments).adjust_cell_length(self.size.width, plain)
+        return Strip(segments).adjust_cell_length(self.size.width, self._style(Ink.PLAIN))
+
+    def _style(self, ink: Ink) -> Style:
+        return _without_defaults(self.get_component_rich_style(ink))
 
     def on_resize(self, event: Resize) -> None:
         """Whoever owns it draws it anew for the new size."""
         self.refresh()
         self.post_message(self.Resized())
+
+
+@lru_cache
+def _without_defaults(style: Style) -> Style:
+    """The same where nothing else was set before: naming a default colour costs bytes each time."""
+    ink, paper = style.color, style.bgcolor
+    return style.without_color + Style(
+        color=None if ink and ink.is_default else ink,
+        bgcolor=None if paper and paper.is_default else paper,
+    )

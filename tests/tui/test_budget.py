@@ -62,7 +62,7 @@ def test_a_question_and_its_end(terminal: Terminal, keys: str, answer: str) -> N
     terminal.send(keys)
     assert 0 < terminal.written() <= 600
     terminal.send(answer)
-    assert 0 < terminal.written() <= 700, "the keys are shown again"
+    assert 0 < terminal.written() <= 600, "the keys are shown again"
 
 
 def test_five_rows_that_change(engine: Engine, terminal: Terminal) -> None:
