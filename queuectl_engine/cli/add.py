@@ -13,7 +13,13 @@ import click
 
 from queuectl_engine.cli.command import CONTEXT
 from queuectl_engine.cli.dashes import AFTER_DASHES, AddCommand
-from queuectl_engine.cli.following import follow_and_exit, going_on, leave, wait_for_many
+from queuectl_engine.cli.following import (
+    follow_and_exit,
+    going_on,
+    leave,
+    note_stuck,
+    wait_for_many,
+)
 from queuectl_engine.cli.options import (
     Option,
     after_options,
@@ -103,7 +109,7 @@ def _read_env(
 @click.option("--shell", metavar="PATH", help="Shell that runs LINE, instead of /bin/sh.")
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
-@label_option
+@label_option("Label to find it by; repeatable.")
 @retry_on_option
 @no_retry_on_option
 @click.option("--on-dead", metavar="LINE", help="What a pool runs when it is dead.")
@@ -195,6 +201,7 @@ def _add_one(
         with going_on([added.id]):
             if not quiet:
                 _hints(engine, policy.get("run_at") if added.created else None)
+                note_stuck(engine, [added.id])
             if wait:
                 engine.wait(added.id)
         if as_json:
@@ -215,6 +222,7 @@ def _add_and_follow(
             if not quiet:
                 note(_sentence(added))
                 _hints(engine, policy.get("run_at") if added.created else None)
+                note_stuck(engine, [added.id])
             follow_and_exit(engine, added.id)
 
 

@@ -18,6 +18,7 @@ from queuectl_engine.cli.options import (
     exit_codes,
     job_argument,
     json_option,
+    label_option,
     moment,
 )
 from queuectl_engine.cli.session import Session
@@ -40,14 +41,7 @@ _COMMAND = "--- command ---"
 @click.option("--timeout", type=duration, metavar="DURATION", help="The new timeout.")
 @click.option("--key", metavar="KEY", help="The new key.")
 @click.option("--run-at", type=moment, metavar="WHEN", help="The new time of a pending job.")
-@click.option(
-    "-l",
-    "--label",
-    "labels",
-    metavar="TEXT",
-    multiple=True,
-    help="The new labels, instead of all it has; repeatable; '' for none.",
-)
+@label_option("The new labels, instead of all it has; repeatable; '' for none.")
 @click.option(
     "--retry-on", type=exit_codes, metavar="CODES", help="Retry only these exit codes; '' for any."
 )

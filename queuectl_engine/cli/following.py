@@ -19,6 +19,7 @@ from queuectl_engine.safe_text import safe_text
 
 TIMED_OUT: Final = 124  # what timeout(1) answers
 _AT_ONCE: Final = 500
+_NOTED: Final = 5
 
 
 def leave(engine: Engine, job_id: int) -> None:
@@ -47,13 +48,13 @@ def wait_for_many(engine: Engine, ids: Iterator[int]) -> None:
     failed: list[Job] = []
     more = 0
     while chunk := list(islice(ids, _AT_ONCE)):
+        note_stuck(engine, chunk)
         with going_on(chunk):
             ended = engine.wait(*chunk)
         bad = [job for job in ended if job.state is not JobState.COMPLETED]
         failed, more = (failed or bad[:1]), more + len(bad)
     if failed:
-        also = f", and {counted(more - 1, 'other job')} failed" if more > 1 else ""
-        raise JobFailed(how_it_failed(failed[0], also))
+        raise failure(failed[0], more)
 
 
 def exit_code(engine: Engine, job: Job) -> int:
@@ -76,6 +77,19 @@ def _code_of(attempt: Attempt) -> int:
     if attempt.signal is not None:
         return 128 + attempt.signal
     return attempt.exit_code or ExitCode.JOB_FAILED
+
+
+def failure(first: Job, count: int) -> JobFailed:
+    """What is wrong when so many jobs did not complete."""
+    also = f", and {counted(count - 1, 'other job')} failed" if count > 1 else ""
+    return JobFailed(how_it_failed(first, also))
+
+
+def note_stuck(engine: Engine, ids: Sequence[int]) -> None:
+    """Say of jobs that wait for what will not come, unless a person acts."""
+    for job in engine.get_all(ids[:_NOTED]):
+        if any(need.stuck for need in job.waits_for):
+            note(f"job {job.id}: {engine.explain(job.id)}")
 
 
 def how_it_failed(job: Job, also: str = "") -> str:

@@ -15,10 +15,10 @@ from queuectl_engine.cli.many import matching, of_cause, parsed_filter
 from queuectl_engine.cli.options import (
     STATES,
     cause_option,
-    complete_labels,
     db_option,
     filter_option,
     json_option,
+    label_option,
     queue_option,
 )
 from queuectl_engine.cli.session import Session
@@ -48,15 +48,7 @@ COLUMNS: Final = (
 @click.option("--dlq", is_flag=True, help="The dead-letter queue: the same as --state dead.")
 @click.option("-a", "--all", "every", is_flag=True, help="Jobs in every state, by id.")
 @queue_option(help="Jobs of this queue only.")
-@click.option(
-    "-l",
-    "--label",
-    "labels",
-    metavar="TEXT",
-    multiple=True,
-    shell_complete=complete_labels,
-    help="Short for --filter label:TEXT.",
-)
+@label_option("Short for --filter label:TEXT.")
 @filter_option
 @cause_option
 @click.option(

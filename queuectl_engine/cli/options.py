@@ -67,6 +67,19 @@ def queue_option(*name: str, help: str, **settings: Any) -> Callable[[Decorated]
     )
 
 
+def label_option(help: str) -> Callable[[Decorated], Decorated]:  # noqa: A002 - click's word
+    """`-l`, `--label`, any number of them."""
+    return click.option(
+        "-l",
+        "--label",
+        "labels",
+        metavar="TEXT",
+        multiple=True,
+        shell_complete=complete_labels,
+        help=help,
+    )
+
+
 def complete_labels(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
     """What Tab offers for a label."""
     from queuectl_engine.cli.completing import labels
@@ -163,15 +176,6 @@ filter_option: Final = click.option(
     "expression",
     metavar="EXPR",
     help="Jobs that match: words and queue: state: exit: key: label: cause: age>1h.",
-)
-label_option: Final = click.option(
-    "-l",
-    "--label",
-    "labels",
-    metavar="TEXT",
-    multiple=True,
-    shell_complete=complete_labels,
-    help="Label to find it by; repeatable.",
 )
 retry_on_option: Final = click.option(
     "--retry-on",

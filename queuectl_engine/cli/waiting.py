@@ -10,7 +10,7 @@ import click
 
 from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli.command import CONTEXT, Command
-from queuectl_engine.cli.following import going_on, how_it_failed
+from queuectl_engine.cli.following import failure, going_on, how_it_failed, note_stuck
 from queuectl_engine.cli.options import (
     db_option,
     duration,
@@ -61,7 +61,9 @@ def wait(
 
 
 def _wait_for(engine: Engine, jobs: tuple[str, ...], seconds: float | None, as_json: bool) -> None:
-    with going_on([job.id for job in engine.get_all(jobs)]):
+    ids = [job.id for job in engine.get_all(jobs)]
+    note_stuck(engine, ids)
+    with going_on(ids):
         ended = engine.wait(*jobs, timeout=seconds)
     if as_json:
         shapes.print_json_array(shapes.job(job) for job in ended)
@@ -74,8 +76,7 @@ def _wait_for(engine: Engine, jobs: tuple[str, ...], seconds: float | None, as_j
 def _judge(jobs: list[Job]) -> None:
     failed = [job for job in jobs if job.state in (JobState.DEAD, JobState.CANCELLED)]
     if failed:
-        more = f", and {counted(len(failed) - 1, 'other job')} failed" if failed[1:] else ""
-        raise JobFailed(how_it_failed(failed[0], more))
+        raise failure(failed[0], len(failed))
     unfinished = [job for job in jobs if job.stored not in FINAL]
     if unfinished:
         job = unfinished[0]

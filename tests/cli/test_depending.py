@@ -164,3 +164,9 @@ def test_a_limit_that_is_raised_lets_more_start_at_once(queuectl: Program, drive
     assert drive.get(waiting).stored is State.READY
     queuectl("limit", "gpu", "--max-running", "2")
     assert drive.run(Exited(0)).id == waiting.id
+
+
+def test_a_person_is_told_of_a_wait_that_will_not_end(queuectl: Program, drive: Driver) -> None:
+    parent = drive.job_in(State.DEAD, key="build")
+    told = queuectl.at_terminal("add", "--after-ok", "build", "true").out.replace("\r\n", " ")
+    assert f"it waits for job {parent.id} to complete, but that is dead" in told
