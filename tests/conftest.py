@@ -11,6 +11,9 @@ import pytest
 
 from tests.waiting import until
 
+# Who starts the tests with "&" in a script has it ignored, and so would every program under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(autouse=True)
 def no_process_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
