@@ -22,7 +22,7 @@ from queuectl_engine.errors import (
     UnsafeStorage,
 )
 from queuectl_engine.repository import create_database, open_repository
-from queuectl_engine.repository.sqlite import place
+from queuectl_engine.repository.sqlite import place, schema
 from queuectl_engine.repository.sqlite.connection import check_library
 from tests.samples import NOON, new
 
@@ -388,7 +388,7 @@ def test_many_processes_that_make_it_at_once_all_get_the_same_one(path: Path) ->
 def test_the_file_is_marked_as_ours_and_can_shrink(made: Path) -> None:
     with closing(apsw.Connection(str(made))) as db:
         assert db.pragma("application_id") == 0x51435431
-        assert db.pragma("user_version") == 1
+        assert db.pragma("user_version") == schema.VERSION
         assert db.pragma("journal_mode") == "wal"
         assert db.pragma("auto_vacuum") == 2  # incremental
         assert db.pragma("integrity_check") == "ok"

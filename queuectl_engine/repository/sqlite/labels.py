@@ -35,6 +35,7 @@ _FORGET: Final = f"""
      AND NOT EXISTS (SELECT 1 FROM job_label WHERE job_label.label = label.id);
 """
 
+# Part of step 1 of the schema, and so frozen with all that it is made of.
 TABLES: Final = f"""
 CREATE TABLE label (
   id INTEGER PRIMARY KEY,

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import apsw
+
 from queuectl_engine.errors import NotAQueue
 from queuectl_engine.new_job import user_name
 from queuectl_engine.repository.sqlite import schema
@@ -25,6 +27,7 @@ _META: Final = """
                       machine, durability)
     VALUES (1, ?, ?, ?, 1, ?, ?, ?, ?, ?)
 """
+_ALLOW: Final = "UPDATE meta SET min_reader = ?, min_writer = ?"
 _PURGE: Final = """
     DELETE FROM job WHERE id IN (
       SELECT id FROM job INDEXED BY job_deleted
@@ -54,6 +57,8 @@ def prepare(db: Connection, now: datetime, durability: str) -> bool:
         db.run(f"PRAGMA user_version = {schema.VERSION}")
         if version == 0:
             _describe(db, now, durability)
+        else:
+            db.run(_ALLOW, (schema.MIN_READER, schema.MIN_WRITER))
     return version == 0
 
 
@@ -152,12 +157,11 @@ def _describe(db: Connection, now: datetime, durability: str) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    # Ours are separated by a semicolon at the end of a line that starts no trigger body.
     statements, current = [], ""
-    for line in script.splitlines():
-        current += line + "\n"
-        ends = line.endswith(";") and not line.startswith("  ")
-        if ends:
+    for line in script.splitlines(keepends=True):
+        current += line
+        if apsw.complete(current):  # which knows triggers
             statements.append(current)
             current = ""
+    assert not current.strip(), "a step ends with a semicolon"
     return statements
