@@ -44,7 +44,7 @@ def test_the_state_diagram_is_the_one_that_the_table_of_moves_makes() -> None:
     assert shown == diagram(), "run: python docs/make_state_diagram.py"
 
 
-@pytest.mark.parametrize(("mark", "last"), [("try", "queuectl-tui"), ("test", "pytest")])
+@pytest.mark.parametrize(("mark", "last"), [("try", "queuectl-tui"), ("test", "pytest -n 4")])
 def test_both_promises_are_one_command_line(mark: str, last: str) -> None:
     lines = block(f"command: {mark}").splitlines()
 
