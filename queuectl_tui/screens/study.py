@@ -237,6 +237,7 @@ class StudyScreen(WatchScreen, inherit_bindings=False):
         self._trying = self.set_timer(DEBOUNCE, lambda: self._try_filter(text))
 
     def _try_filter(self, text: str) -> None:
+        self._trying = None
         try:
             self._search(self._parsed(text))
         except BadInput as error:
@@ -245,6 +246,7 @@ class StudyScreen(WatchScreen, inherit_bindings=False):
     def _filtered(self, text: str | None) -> None:
         if self._trying is not None:
             self._trying.stop()
+            self._trying = None
         self._message.clear()
         try:
             self._search(self._parsed(text or ""))

@@ -486,9 +486,12 @@ def screen_of(app: QueueApp) -> StudyScreen:
 
 
 async def at_rest(pilot: Pilot[None]) -> None:
-    """Wait until the detail has followed the cursor, which takes a moment without a key."""
+    """Wait for the filter that is typed and for the detail: both follow a moment without a key."""
     assert isinstance(pilot.app, QueueApp)
-    desk = screen_of(pilot.app).desk
+    screen = screen_of(pilot.app)
+    while screen._trying is not None:
+        await pilot.pause(0.01)
+    desk = screen.desk
     while desk.chosen is not None and (
         desk.shown.detail is None or desk.shown.detail.id != desk.chosen
     ):
