@@ -11,12 +11,9 @@ import os
 from pathlib import Path
 from typing import Self
 
-SUPERVISOR = "supervisor.lock"
+from queuectl_engine.repository.holding import SUPERVISOR, is_free, worker_lock
 
-
-def worker_lock(worker: int) -> str:
-    """The name of a worker's lock in its pool's directory."""
-    return f"worker-{worker}.lock"
+__all__ = ["SUPERVISOR", "HeldLock", "is_free", "worker_lock"]
 
 
 class HeldLock:
@@ -49,21 +46,6 @@ class HeldLock:
         if remove:
             self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
-
-
-def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock: its holder is dead, or never was."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

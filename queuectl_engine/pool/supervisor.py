@@ -49,6 +49,7 @@ _LIVED_WELL: Final = 60.0  # seconds after which a death is no series any more
 _SERIES: Final = 3
 _PORTIONS: Final = 10  # of jobs to promote in one turn
 _NO_PROCESS_PAUSE: Final = 1.0
+_UPGRADED: Final = "a newer queuectl has upgraded the database; start the pool anew with that one"
 _LAST_HOOKS: Final = 10.0  # seconds in which a pool without workers still starts hooks
 
 
@@ -238,7 +239,8 @@ class Supervisor:
         """The first time: take nothing new. With "now": end what runs."""
         now = time.monotonic()
         if not self._stop:
-            self._log("stopping", pool=self._pool.name, jobs=how)
+            why = _UPGRADED if self._repository.outdated() else None
+            self._log("stopping", pool=self._pool.name, jobs=how, why=why)
             self._tell_stopping()
             if self._metrics:  # the next pool may have the address, as it may have the name
                 self._metrics.close()

@@ -427,6 +427,9 @@ class JobRepository(Protocol):
     def distrusted(self) -> str | None:
         """Why no pool of this user on this machine should run what is stored; None if it may."""
 
+    def outdated(self) -> bool:
+        """Whether a newer program has changed the store since it was opened here."""
+
     def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
         """Register a pool; returns it with its id."""
 

@@ -18,6 +18,7 @@ import pytest
 from queuectl_engine.errors import (
     NotAQueue,
     QueuectlError,
+    ReadOnly,
     StorageError,
     UnsafeStorage,
 )
@@ -116,10 +117,8 @@ def test_what_is_no_queue_is_refused_and_stays_as_it_was(
 
 
 @pytest.mark.parametrize("create", [False, True])
-def test_a_database_that_only_a_newer_version_may_write_is_refused(
-    made: Path, create: bool
-) -> None:
-    raw(made, "PRAGMA user_version = 99", "UPDATE meta SET min_writer = 99")
+def test_a_database_that_only_a_newer_version_may_read_is_refused(made: Path, create: bool) -> None:
+    raw(made, "PRAGMA user_version = 99", "UPDATE meta SET min_reader = 99, min_writer = 99")
     before = made.read_bytes()
 
     refusal = refused(made, create=create)
@@ -127,6 +126,35 @@ def test_a_database_that_only_a_newer_version_may_write_is_refused(
     assert isinstance(refusal, NotAQueue)
     assert "newer" in str(refusal)
     assert made.read_bytes() == before
+
+
+def test_a_newer_database_that_lets_us_only_read_is_opened_to_look(made: Path) -> None:
+    raw(made, "PRAGMA user_version = 99", "UPDATE meta SET min_writer = 99")
+
+    with closing(open_repository(str(made))) as repo:
+        assert list(repo.get([1])) == [1]
+        with pytest.raises(ReadOnly, match=r"newer queuectl .format 99.* pip install --upgrade"):
+            repo.add([new()], now=NOON)
+
+    with closing(open_repository(str(made), read_only=True)) as repo:
+        assert list(repo.get([2])) == []
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_file_that_is_upgraded_while_it_is_open_is_written_only_if_that_is_allowed(
+    made: Path, allowed: bool
+) -> None:
+    with closing(open_repository(str(made))) as repo:
+        oldest = schema.VERSION if allowed else 99
+        raw(made, f"PRAGMA user_version = 99; UPDATE meta SET min_writer = {oldest}")
+
+        if allowed:
+            assert [added.id for added in repo.add([new()], now=NOON)] == [2]
+            return
+        for _ in range(2):
+            with pytest.raises(StorageError, match="newer queuectl"):
+                repo.add([new()], now=NOON)
+        assert list(repo.get([1, 2])) == [1]
 
 
 def test_a_newer_database_that_still_lets_us_write_is_used(made: Path) -> None:

@@ -2,8 +2,9 @@
 
 `adding` stores jobs · `turns` settles, `claiming` claims · `needs` and `mutexes` know who waits for
 whom · `acts` is what people do · `reading` what they see · `telling` what those hear who watch ·
-`pools` who is registered · `schedules` what recurs · `hooks` who is told · `upkeep` the file ·
-`schema` the tables · `bell` wakes workers.
+`pools` who is registered · `schedules` what recurs · `hooks` who is told · `bell` wakes workers ·
+`schema` the tables, `migrating` the way to them · `upkeep` keeps the file small · `copying` and
+`restoring` make other files of it and take them back · `counting` recounts.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ from queuectl_engine.repository.sqlite import (
     editing,
     hooks,
     labels,
+    migrating,
     mutexes,
     needs,
     place,
@@ -103,10 +105,14 @@ class SqliteRepository:
         place.check_place(path)
         db = Connection(path, timeout=timeout, relaxed=worker)
         try:
-            upkeep.prepare(db, datetime.now(UTC), durability or "standard")
+            refusal = migrating.prepare(
+                db, datetime.now(UTC), durability or "standard", look_only=read_only
+            )
             if upkeep.durability(db) == "full":
                 db.always_sync()
-            if read_only:
+            if refusal:
+                db.only_look(refusal)
+            elif read_only:
                 db.only_look()
         except BaseException:
             db.close()
@@ -348,6 +354,9 @@ class SqliteRepository:
 
     def distrusted(self) -> str | None:
         return upkeep.distrusted(self._db)
+
+    def outdated(self) -> bool:
+        return migrating.is_outdated(self._db)
 
     def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
         with self._db.writing():

@@ -10,9 +10,10 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import quote
 
 import apsw
 
@@ -34,6 +35,7 @@ _BACKPORTED: Final[dict[tuple[int, ...], int]] = {(3, 50): 7, (3, 44): 6}
 _SYNC_EVERY: Final = 1.0  # seconds of a worker's settlements that a power cut may run again
 _CHECKPOINT_PAGES: Final = 4_000  # backstop: supervisors checkpoint earlier
 _LOG_LIMIT: Final = 16 * 1024 * 1024
+_ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
 
 
 def check_library(version: str) -> None:
@@ -55,8 +57,13 @@ class Connection:
     Raises only errors of `queuectl_engine.errors`.
     """
 
-    def __init__(self, path: str, *, timeout: float, relaxed: bool = False) -> None:
-        """Open an existing file. `timeout`: seconds to wait for a lock before StorageBusy."""
+    def __init__(
+        self, path: str, *, timeout: float, relaxed: bool = False, still: bool = False
+    ) -> None:
+        """Open an existing file. `timeout`: seconds to wait for a lock before StorageBusy.
+
+        `still`: nobody writes it meanwhile, and we do not; nothing is made beside it.
+        """
         check_library(apsw.sqlite_lib_version())
         self.path = path
         self._timeout = timeout
@@ -67,10 +74,14 @@ class Connection:
         self._synced_at = 0.0
         self._unsynced = False
         self._full = True
-        self._read_only = False
+        self._only_look = _ONLY_LOOK if still else ""
+        self._format = -1
+        self._allow_format: Callable[[int], None] | None = None
         with self._guarded():
-            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
-            self._raw = apsw.Connection(path, flags)
+            mode = apsw.SQLITE_OPEN_READONLY if still else apsw.SQLITE_OPEN_READWRITE
+            name = f"file:{quote(path)}?immutable=1" if still else path
+            flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if still else 0)
+            self._raw = apsw.Connection(name, flags)
             self._raw.set_busy_handler(self._keep_waiting)
             self._configure()
 
@@ -80,10 +91,34 @@ class Connection:
             with self._lock:
                 self._raw.close()
 
-    def only_look(self) -> None:
-        """Refuse to write from now on, with ReadOnly; SQLite refuses it too."""
+    def only_look(self, why: str = _ONLY_LOOK) -> None:
+        """Refuse to write from now on, with ReadOnly that says why; SQLite refuses it too."""
         self.run("PRAGMA query_only = ON")
-        self._read_only = True
+        self._only_look = why
+
+    def watch_format(self, allow: Callable[[int], None]) -> None:
+        """Call `allow` with `user_version` in the first write transaction that finds another one.
+
+        What it raises undoes the transaction: a newer program may have changed the tables.
+        """
+        self._format = int(self.value("PRAGMA user_version"))
+        self._allow_format = allow
+
+    def copy_into(self, other: Connection, *, holding: Callable[[], None] | None = None) -> None:
+        """Let `other` hold what is here and nothing else; one transaction of `other`.
+
+        `holding` is called when the write lock of `other` is ours and nothing of it has changed;
+        what it raises leaves it so. All in one step: else each commit here would begin it anew.
+        """
+        with (
+            self._guarded(),
+            other._guarded(),
+            other._raw.backup("main", self._raw, "main") as all_,
+        ):
+            if holding is not None:
+                all_.step(1)
+                holding()
+            all_.step(-1)
 
     def always_sync(self) -> None:
         """Make every commit durable before it returns, whatever the role."""
@@ -115,13 +150,14 @@ class Connection:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One write transaction; takes the lock at once: a reader that upgrades fails unheard."""
-        if self._read_only:
-            raise ReadOnly("this was opened only to look; open it without read_only to change it")
+        if self._only_look:
+            raise ReadOnly(self._only_look)
         with self._guarded():
             self._choose_sync()
             before = self._raw.total_changes()
             self._raw.execute("BEGIN IMMEDIATE")
             try:
+                self._check_format()
                 yield
                 self._raw.execute("COMMIT")
             except BaseException:
@@ -145,6 +181,14 @@ class Connection:
     def sync_due(self) -> bool:
         """Whether commits of more than a second ago may not be on disk yet."""
         return self._unsynced and time.monotonic() - self._synced_at >= _SYNC_EVERY
+
+    def _check_format(self) -> None:
+        if self._allow_format is None:
+            return
+        version = int(self._raw.pragma("user_version"))
+        if version != self._format:
+            self._allow_format(version)
+            self._format = version
 
     def _choose_sync(self) -> None:
         full = not self._relaxed or time.monotonic() - self._synced_at >= _SYNC_EVERY

@@ -9,14 +9,15 @@ from typing import Final
 from queuectl_engine.errors import BadInput, NoSuchPool
 from queuectl_engine.job import State
 from queuectl_engine.repository.protocol import AttemptId, Leader, Orphan, PoolRow, WorkerRow
+from queuectl_engine.repository.sqlite import schema
 from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, job_of, moment, ms
 from queuectl_engine.safe_text import safe_text
 
 _START: Final = """
     INSERT INTO pool (name, host, boot, pid_namespace, pid, is_init, detached, wanted,
-                      queues, directory, log, started_ms, most_workers)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+                      queues, directory, log, started_ms, most_workers, format)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 _POOLS: Final = """
     SELECT name, host, boot, pid_namespace, pid, is_init, detached, wanted, queues,
@@ -78,6 +79,7 @@ def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
         pool.log,
         ms(now),
         pool.most_workers,
+        schema.VERSION,
     )
     return int(db.value(_START, row))
 

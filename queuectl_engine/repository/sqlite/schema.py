@@ -19,6 +19,8 @@ APPLICATION_ID: Final = 0x51435431  # "QCT1": tells our file from any other SQLi
 # Additions only: ADD COLUMN, CREATE, DROP and CREATE of triggers and indexes; nothing that rewrites
 # a big table. One commented block a topic.
 _STEP_2: Final = """
+-- The schema number that a pool's program knows; NULL: 1.
+ALTER TABLE pool ADD COLUMN format INTEGER;
 -- Finished jobs older than this may be removed by pools; NULL keeps them for ever.
 ALTER TABLE meta ADD COLUMN keep_completed_ms INTEGER CHECK (keep_completed_ms > 0);
 """

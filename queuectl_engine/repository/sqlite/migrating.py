@@ -1,0 +1,165 @@
+"""From whatever schema a file has to ours: making, upgrading, and what newer files still allow.
+
+An upgrade is one transaction. Inside it, before anything changes, a copy of the file is kept; pools
+that run are asked to stop by the row they look at in every turn, so that a pool of an older program
+takes nothing new from the moment of the upgrade on.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from queuectl_engine.errors import NotAQueue, StorageError
+from queuectl_engine.new_job import user_name
+from queuectl_engine.repository.holding import is_held
+from queuectl_engine.repository.sqlite import copying, schema
+from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.rows import ms
+from queuectl_engine.repository.sqlite.upkeep import machine_id
+from queuectl_engine.safe_text import safe_text
+
+_UPGRADE: Final = "pip install --upgrade queuectl-tui"
+_META: Final = """
+    INSERT INTO meta (one, min_reader, min_writer, uuid, generation, made_ms, made_by, owner,
+                      machine, durability)
+    VALUES (1, ?, ?, ?, 1, ?, ?, ?, ?, ?)
+"""
+_ALLOW: Final = "UPDATE meta SET min_reader = ?, min_writer = ?"
+_STOP_POOLS: Final = "UPDATE pool SET stop = 'graceful' WHERE stop IS NULL"
+
+
+def prepare(db: Connection, now: datetime, durability: str, *, look_only: bool) -> str | None:
+    """Bring an empty file or an older schema to ours; why nothing may be written, None if it may.
+
+    Raises NotAQueue for another program's database, for one that only a newer program can use, and
+    with `look_only` for one that would have to be changed first; StorageError while a pool runs
+    that could not use what would come of it.
+    """
+    version = version_of(db)
+    where = safe_text(db.path)
+    if version < schema.VERSION and look_only:
+        what = f"has the older format {version}" if version else "is empty"
+        raise NotAQueue(f"{where} {what}; run 'queuectl status' on it once, which changes that")
+    if version == 0:
+        _make(db, now, durability)
+    elif version < schema.VERSION:
+        _upgrade(db, now)
+    refusal = why_only_read(db)
+    db.watch_format(lambda _: _still_ours(db))
+    return refusal
+
+
+def version_of(db: Connection) -> int:
+    """The schema number of the file, 0 for an empty one. Raises NotAQueue for one not of ours."""
+    if db.value("PRAGMA application_id") != schema.APPLICATION_ID:
+        if db.value("SELECT count(*) FROM sqlite_schema") == 0:
+            return 0
+        raise NotAQueue(
+            f"{safe_text(db.path)} belongs to another program; name another file with --db"
+        )
+    return int(db.value("PRAGMA user_version"))
+
+
+def why_only_read(db: Connection) -> str | None:
+    """Why this program may only read the file, None when it may write. Raises NotAQueue if neither.
+
+    A newer program says in `meta` how old those may be who read what it made, and who write it.
+    """
+    version = version_of(db)
+    if version <= schema.VERSION:
+        return None
+    reader, writer = db.run("SELECT min_reader, min_writer FROM meta")[0]
+    newer = (
+        f"{safe_text(db.path)} was written by a newer queuectl (format {version}, this one knows "
+        f"{schema.VERSION})"
+    )
+    if writer <= schema.VERSION:
+        return None
+    if reader <= schema.VERSION:
+        return f"{newer}, which lets this one only look; run: {_UPGRADE}"
+    raise NotAQueue(f"{newer}; run: {_UPGRADE}")
+
+
+def is_outdated(db: Connection) -> bool:
+    """Whether a newer program has changed the tables."""
+    return bool(db.value("PRAGMA user_version") > schema.VERSION)
+
+
+def run_steps(db: Connection, version: int) -> None:
+    """Take the steps that follow `version`. In a write transaction of the caller."""
+    for step in schema.STEPS[version:]:
+        for statement in _statements(step):
+            db.run(statement)
+    db.run(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    db.run(f"PRAGMA user_version = {schema.VERSION}")
+    if version:
+        db.run(_ALLOW, (schema.MIN_READER, schema.MIN_WRITER))
+
+
+def _make(db: Connection, now: datetime, durability: str) -> None:
+    # Before WAL: afterwards SQLite ignores it without a word.
+    db.run("PRAGMA auto_vacuum = INCREMENTAL")
+    db.run("PRAGMA journal_mode = WAL")
+    with db.writing():
+        if version_of(db) == 0:  # else another process was faster
+            run_steps(db, 0)
+            _describe(db, now, durability)
+
+
+def _upgrade(db: Connection, now: datetime) -> None:
+    with db.writing():
+        version = version_of(db)
+        if version >= schema.VERSION:  # another process was faster
+            return
+        _refuse_pools(db, version)
+        copying.copy(db.path, copying.beside(db.path, f"before-format-{schema.VERSION}", now))
+        run_steps(db, version)
+        db.run(_STOP_POOLS)
+
+
+def _refuse_pools(db: Connection, version: int) -> None:
+    """Raise StorageError while a pool lives that could not write the new schema."""
+    knows = "ifnull(format, 1)" if version > 1 else "1"  # the column came with step 2
+    for name, directory, pid, known in db.run(f"SELECT name, directory, pid, {knows} FROM pool"):
+        if known < schema.MIN_WRITER and is_held(Path(f"{db.path}.d", directory)):
+            raise StorageError(
+                f"pool {safe_text(name)} of an older queuectl runs and could not use "
+                f"{safe_text(db.path)} after its upgrade; end it first: kill -TERM {pid}"
+            )
+
+
+def _still_ours(db: Connection) -> None:
+    """The tables changed while the file was open. Raises StorageError if we may not write them."""
+    if refusal := why_only_read(db):
+        raise StorageError(refusal)
+
+
+def _describe(db: Connection, now: datetime, durability: str) -> None:
+    row = (
+        schema.MIN_READER,
+        schema.MIN_WRITER,
+        str(uuid.uuid4()),
+        ms(now),
+        user_name(),
+        os.getuid(),
+        machine_id(),
+        durability,
+    )
+    db.run(_META, row)
+
+
+def _statements(script: str) -> list[str]:
+    statements, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if apsw.complete(current):  # which knows triggers
+            statements.append(current)
+            current = ""
+    assert not current.strip(), "a step ends with a semicolon"
+    return statements
