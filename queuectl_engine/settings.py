@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from queuectl_engine import private
 from queuectl_engine.errors import BadInput
 from queuectl_engine.job import DEFAULT_SHELL
 from queuectl_engine.safe_text import safe_text
@@ -34,12 +35,14 @@ class Settings:
 class Database:
     """The chosen database: `location` is an absolute path or a URL, `why` says who chose it.
 
-    `own` marks the user's private default, which is made when first needed.
+    `own` marks the user's private default, which is made when first needed; `allow_owner` lets it
+    belong to another user.
     """
 
     location: str
     why: str
     own: bool = False
+    allow_owner: bool = False
 
 
 def choose_database(
@@ -73,10 +76,13 @@ def is_url(location: str) -> bool:
 
 
 def load_settings(*, env: Mapping[str, str] = os.environ) -> Settings:
-    """Read the user's config file. Raises BadInput for what it cannot mean."""
+    """Read the user's config file. Raises BadInput for what it cannot mean.
+
+    UnsafeStorage when others can write it: it says which shell runs the jobs.
+    """
     path = config_path(env)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = private.read_text(path)
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:

@@ -42,6 +42,7 @@ _OF_ONE_JOB: Final = frozenset(
         "quiet",
         "as_json",
         "db",
+        "allow_owner",
         "wait",
         "follow",
         "after_ok",

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Self
 
+from queuectl_engine import private
+
 SUPERVISOR = "supervisor.lock"
 
 
@@ -33,7 +35,7 @@ class HeldLock:
 
         With `wait` for as long as it takes, which is short: others only look, or bury the dead.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = private.open_file(path, os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -77,7 +77,12 @@ def work(post: Post) -> None:
     if lock is None:
         return  # too late: the supervisor is dead, and we were taken for dead with it
     log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
-    repository = open_repository(post.options.db, worker=True, timeout=_LOCK_PATIENCE)
+    repository = open_repository(
+        post.options.db,
+        worker=True,
+        timeout=_LOCK_PATIENCE,
+        allow_owner=post.options.allow_owner,
+    )
     try:
         Worker(repository, post, log).run()
         repository.end_worker(post.row.id)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from queuectl_engine import private
 from queuectl_engine.filter import Filter
 from queuectl_engine.hook import DueHook, Hook, HookEvent
 from queuectl_engine.job import (
@@ -93,14 +94,15 @@ class SqliteRepository:
         worker: bool = False,
         durability: str | None = None,
         read_only: bool = False,
+        allow_owner: bool = False,
     ) -> Self:
         """Open the file, made first with `create`. Raises NotAQueue, UnsafeStorage and so on."""
         path = place.canonical(location)
         if create:
-            place.make_directory(os.path.dirname(path))
-            place.check_directory(os.path.dirname(path))
-            place.make_file(path)
-        place.check_place(path)
+            private.make_directory(os.path.dirname(path), allow_owner=allow_owner)
+            place.check_directory(os.path.dirname(path), allow_owner=allow_owner)
+            private.make_file(path)
+        place.check_place(path, allow_owner=allow_owner)
         db = Connection(path, timeout=timeout, relaxed=worker)
         try:
             upkeep.prepare(db, datetime.now(UTC), durability or "standard")
@@ -536,10 +538,14 @@ class SqliteRepository:
             self._db.run(sql, args)
 
 
-def create(location: str, *, durability: str | None, trust: bool) -> bool:
+def create(
+    location: str, *, durability: str | None, trust: bool, allow_owner: bool = False
+) -> bool:
     """Make the file, or change what is said of one that is there; whether it was made now."""
     fresh = not os.path.exists(location)
-    repository = SqliteRepository.open(location, create=True, durability=durability)
+    repository = SqliteRepository.open(
+        location, create=True, durability=durability, allow_owner=allow_owner
+    )
     db = repository._db
     try:
         with db.writing():
