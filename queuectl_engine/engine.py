@@ -150,12 +150,14 @@ class Engine:
     def context(self, **around: Unpack[Surroundings]) -> Context:
         """Capture what jobs added from here will see; share it between the jobs of a bulk add.
 
-        Raises BadInput for a directory or shell that cannot be.
+        `secrets` are names: their values are read when a job starts, by its worker. Raises BadInput
+        for a directory, shell or name that cannot be.
         """
         return capture_context(
             cwd=around.get("cwd"),
             env=around.get("env"),
             shell=around.get("shell") or self.settings.shell,
+            secrets=around.get("secrets") or (),
             also=self.settings.capture_env,
         )
 

@@ -23,12 +23,13 @@ class Settings:
 
     `shell` runs the commands that are one line; `capture_env` names further variables that a job
     takes along from where it was added; `keys` gives bindings of the terminal UI, by their ids,
-    other keys.
+    other keys; `secrets` is the directory of the values for `add --secret`.
     """
 
     shell: str = DEFAULT_SHELL
     capture_env: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
+    secrets: Path = field(default_factory=lambda: _own_secrets(os.environ))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,14 @@ def load_settings(*, env: Mapping[str, str] = os.environ) -> Settings:
     try:
         text = private.read_text(path)
     except FileNotFoundError:
-        return Settings()
+        return Settings(secrets=_own_secrets(env))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot read {path}: {error}; mend or remove it") from error
     return _parsed(text, path)
+
+
+def _own_secrets(env: Mapping[str, str]) -> Path:
+    return config_path(env).parent / "secrets"
 
 
 def config_path(env: Mapping[str, str] = os.environ) -> Path:
@@ -114,7 +119,10 @@ def _parsed(text: str, path: Path) -> Settings:
     keys = values.get("keys", {})
     if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
         raise BadInput(f"{path}: [keys] must give each binding its keys, as in requeue = 'R'")
-    return Settings(shell, tuple(names), keys)
+    secrets = values.get("secrets", str(path.parent / "secrets"))
+    if not isinstance(secrets, str) or not os.path.isabs(os.path.expanduser(secrets)):
+        raise BadInput(f"{path}: secrets must be an absolute path to a directory")
+    return Settings(shell, tuple(names), keys, Path(secrets).expanduser())
 
 
 def _is_variable(name: object) -> bool:

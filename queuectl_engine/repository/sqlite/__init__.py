@@ -3,7 +3,7 @@
 `adding` stores jobs · `turns` settles, `claiming` claims · `needs` and `mutexes` know who waits for
 whom · `acts` is what people do · `reading` what they see · `telling` what those hear who watch ·
 `pools` who is registered · `schedules` what recurs · `hooks` who is told · `upkeep` the file ·
-`schema` the tables · `bell` wakes workers.
+`foreign` who made it · `schema` the tables · `bell` wakes workers.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ from queuectl_engine.repository.sqlite import (
     bell,
     claiming,
     editing,
+    foreign,
     hooks,
     labels,
     mutexes,
@@ -106,6 +107,7 @@ class SqliteRepository:
         db = Connection(path, timeout=timeout, relaxed=worker)
         try:
             upkeep.prepare(db, datetime.now(UTC), durability or "standard")
+            foreign.check(db)
             if upkeep.durability(db) == "full":
                 db.always_sync()
             if read_only:
