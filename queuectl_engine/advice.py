@@ -13,6 +13,7 @@ _BASHISM: Final = re.compile(
     r'|Syntax error: (?:redirection|"\("|Bad for loop)|Bad substitution|Illegal option -o pipefail'
 )
 _GONE: Final = "queuectl: cannot enter"
+_SAID_WHY: Final = re.compile(r"queuectl: (?!cannot run )")  # a secret, a log file: what to do
 _NO_INTERPRETER: Final = re.compile(r"its interpreter was not found|bad interpreter")
 
 
@@ -27,6 +28,8 @@ def advice(job: Job, attempt: Attempt, stderr: str) -> str | None:
         return "that is bash; jobs run under /bin/sh: add it with --shell /bin/bash"
     if stderr.startswith(_GONE):
         return "its directory is gone or closed to us: make it again, or add the job with --cwd"
+    if attempt.exit_code == 126 and _SAID_WHY.match(stderr):
+        return None
     if _NO_INTERPRETER.search(stderr):
         return "the script is there, but the program in its first line (#!) is not: install that"
     match attempt.exit_code, attempt.signal:

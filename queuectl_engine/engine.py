@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -85,20 +85,24 @@ def open_engine(
     create: bool = False,
     timeout: float = 5.0,
     read_only: bool = False,
+    allow_owner: bool = False,
 ) -> Engine:
     """Open a database: a path, a URL, or None for the one that a command started here would use.
 
     The user's own default database is made when it does not exist, another only with `create`.
     `timeout` is how many seconds to wait for a lock before StorageBusy. With `read_only` every act
-    raises ReadOnly, and nothing is made. Raises NotAQueue or
-    UnsafeStorage for a file that must not be used.
+    raises ReadOnly, and nothing is made. With `allow_owner` another user may own it, who can then
+    run commands as us. Raises NotAQueue or UnsafeStorage for a file that must not be used.
     """
     chosen = db if isinstance(db, Database) else choose_database(os.fspath(db) if db else None)
+    if allow_owner:
+        chosen = replace(chosen, allow_owner=True)
     repository = open_repository(
         chosen.location,
         create=not read_only and (create or chosen.own),
         timeout=timeout,
         read_only=read_only,
+        allow_owner=chosen.allow_owner,
     )
     return Engine(repository, chosen, load_settings(), read_only=read_only)
 
@@ -146,12 +150,14 @@ class Engine:
     def context(self, **around: Unpack[Surroundings]) -> Context:
         """Capture what jobs added from here will see; share it between the jobs of a bulk add.
 
-        Raises BadInput for a directory or shell that cannot be.
+        `secrets` are names: their values are read when a job starts, by its worker. Raises BadInput
+        for a directory, shell or name that cannot be.
         """
         return capture_context(
             cwd=around.get("cwd"),
             env=around.get("env"),
             shell=around.get("shell") or self.settings.shell,
+            secrets=around.get("secrets") or (),
             also=self.settings.capture_env,
         )
 
@@ -664,6 +670,7 @@ class Engine:
             workers=workers,
             name=name,
             detached=True,
+            allow_owner=self.database.allow_owner,
             per_slot=tuple((key, tuple(values)) for key, values in (per_slot or {}).items()),
         )
         start_detached(options)

@@ -58,6 +58,12 @@ class NoSuchHook(QueuectlError):
     exit_code = ExitCode.NO_SUCH_JOB
 
 
+class NoSuchSecret(QueuectlError):
+    """This user has no secret of that name."""
+
+    exit_code = ExitCode.NO_SUCH_JOB
+
+
 class ReadOnly(QueuectlError):
     """The engine was opened only to look."""
 

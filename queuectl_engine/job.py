@@ -79,6 +79,7 @@ class Context:
 
     `captured` holds the few variables of the adding process that a job gets over the pool's own
     environment; None means "unset there". `env` is what `--env` asked for and wins over both.
+    `secrets` are names alone: the worker reads their values when it starts the job.
     """
 
     cwd: str
@@ -87,6 +88,7 @@ class Context:
     user: str = ""
     captured: Mapping[str, str | None] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from queuectl_engine.job import (
     NewJob,
 )
 from queuectl_engine.safe_text import safe_text
+from queuectl_engine.secret import MOST as MOST_SECRETS
+from queuectl_engine.secret import check_secret
 
 # The environment that a job takes along from where it was added; names ending in * are prefixes.
 CAPTURED: Final = (
@@ -93,11 +95,12 @@ class Policy(TypedDict, total=False):
 
 
 class Surroundings(TypedDict, total=False):
-    """Where a job runs, when not as here: directory, further variables, shell."""
+    """Where a job runs, when not as here: directory, further variables, shell, names of secrets."""
 
     cwd: str | None
     env: Mapping[str, str] | None
     shell: str | None
+    secrets: Sequence[str] | None
 
 
 def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Policy]) -> NewJob:
@@ -264,6 +267,7 @@ def capture_context(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     shell: str = DEFAULT_SHELL,
+    secrets: Sequence[str] = (),
     also: Sequence[str] = (),
     around: Mapping[str, str] = os.environ,
 ) -> Context:
@@ -284,7 +288,18 @@ def capture_context(
         user=user_name(),
         captured=_captured(around, (*CAPTURED, *also)),
         env=dict(env or {}),
+        secrets=checked_secrets(secrets, env or {}),
     )
+
+
+def checked_secrets(names: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
+    """Each name once. Raises BadInput for one that cannot be, or that `env` sets as well."""
+    distinct = tuple(sorted({check_secret(name) for name in names}))
+    if both := [name for name in distinct if name in env]:
+        raise BadInput(f"{both[0]} is in --env and in --secret; give it to one")
+    if len(distinct) > MOST_SECRETS:
+        raise BadInput(f"{len(distinct)} secrets; a job has {MOST_SECRETS} at most")
+    return distinct
 
 
 def _directory(cwd: str | None) -> str:

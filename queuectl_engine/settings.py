@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from queuectl_engine import private
 from queuectl_engine.errors import BadInput
 from queuectl_engine.job import DEFAULT_SHELL
 from queuectl_engine.safe_text import safe_text
@@ -22,24 +23,27 @@ class Settings:
 
     `shell` runs the commands that are one line; `capture_env` names further variables that a job
     takes along from where it was added; `keys` gives bindings of the terminal UI, by their ids,
-    other keys.
+    other keys; `secrets` is the directory of the values for `add --secret`.
     """
 
     shell: str = DEFAULT_SHELL
     capture_env: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
+    secrets: Path = field(default_factory=lambda: _own_secrets(os.environ))
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
     """The chosen database: `location` is an absolute path or a URL, `why` says who chose it.
 
-    `own` marks the user's private default, which is made when first needed.
+    `own` marks the user's private default, which is made when first needed; `allow_owner` lets it
+    belong to another user.
     """
 
     location: str
     why: str
     own: bool = False
+    allow_owner: bool = False
 
 
 def choose_database(
@@ -73,15 +77,22 @@ def is_url(location: str) -> bool:
 
 
 def load_settings(*, env: Mapping[str, str] = os.environ) -> Settings:
-    """Read the user's config file. Raises BadInput for what it cannot mean."""
+    """Read the user's config file. Raises BadInput for what it cannot mean.
+
+    UnsafeStorage when others can write it: it says which shell runs the jobs.
+    """
     path = config_path(env)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = private.read_text(path)
     except FileNotFoundError:
-        return Settings()
+        return Settings(secrets=_own_secrets(env))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot read {path}: {error}; mend or remove it") from error
     return _parsed(text, path)
+
+
+def _own_secrets(env: Mapping[str, str]) -> Path:
+    return config_path(env).parent / "secrets"
 
 
 def config_path(env: Mapping[str, str] = os.environ) -> Path:
@@ -108,7 +119,10 @@ def _parsed(text: str, path: Path) -> Settings:
     keys = values.get("keys", {})
     if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
         raise BadInput(f"{path}: [keys] must give each binding its keys, as in requeue = 'R'")
-    return Settings(shell, tuple(names), keys)
+    secrets = values.get("secrets", str(path.parent / "secrets"))
+    if not isinstance(secrets, str) or not os.path.isabs(os.path.expanduser(secrets)):
+        raise BadInput(f"{path}: secrets must be an absolute path to a directory")
+    return Settings(shell, tuple(names), keys, Path(secrets).expanduser())
 
 
 def _is_variable(name: object) -> bool:

@@ -164,7 +164,9 @@ def main() -> None:
         del os.environ["NO_COLOR"]
     try:
         # What is wrong with it is said before we draw.
-        with open_engine(options.db, read_only=options.read_only) as engine:
+        with open_engine(
+            options.db, read_only=options.read_only, allow_owner=options.allow_owner
+        ) as engine:
             database, keymap = engine.database, engine.settings.keys
     except QueuectlError as error:
         _give_up(safe_text(str(error)), code=error.exit_code)
@@ -182,6 +184,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--read-only", action="store_true", help="offer no key that changes anything"
     )
+    parser.add_argument(
+        "--allow-owner", action="store_true", help="use a database that another user owns"
+    )
     parser.add_argument("--ascii", action="store_true", help="draw borders and marks with ASCII")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser.parse_args()
@@ -198,7 +203,7 @@ def _crash_note(trace: str) -> str:
     path = Path(state) / "queuectl" / "tui-crash.log"
     last = safe_text(trace.strip().rsplit("\n", 1)[-1])
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(path.parent)
         with open(path, "w", encoding="utf-8", errors="replace", opener=_private) as log:
             log.write(trace)
     except OSError as error:
@@ -206,5 +211,14 @@ def _crash_note(trace: str) -> str:
     return f"queuectl-tui: crashed: {last}; details are in {safe_text(str(path))}"
 
 
+def _make_private(directory: Path) -> None:
+    if not directory.is_dir():
+        _make_private(directory.parent)
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o700)  # whatever the umask
+
+
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor

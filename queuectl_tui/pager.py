@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ def show_in_pager(app: App[Any], text: str, env: Mapping[str, str]) -> str:
     # LESS may ask for raw control characters; there are none in what we show.
     quiet = {name: value for name, value in env.items() if name != "LESS"}
     with tempfile.NamedTemporaryFile("w", prefix="queuectl-", suffix=".txt") as file:
+        os.fchmod(file.fileno(), 0o600)  # mkstemp(3) heeds the umask
         file.write(text)
         file.flush()
         return terminal.run_outside(app, [*command, file.name], quiet)

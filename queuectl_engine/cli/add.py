@@ -106,6 +106,13 @@ def _read_env(
     callback=_read_env,
     help="Variable to set; without a value, as it is here.",
 )
+@click.option(
+    "--secret",
+    "secrets",
+    metavar="NAME",
+    multiple=True,
+    help="Variable from 'queuectl secret', read at the start.",
+)
 @click.option("--shell", metavar="PATH", help="Shell that runs LINE, instead of /bin/sh.")
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
@@ -135,6 +142,7 @@ def add(
     as_json: bool,
     cwd: str | None,
     env: dict[str, str],
+    secrets: tuple[str, ...],
     shell: str | None,
     as_object: bool,
     wait: bool,
@@ -156,7 +164,8 @@ def add(
     """
     session: Session = ctx.obj
     asked = policy_of(**policy)
-    around = Surroundings(cwd=cwd, env=env, shell=shell)
+    around = Surroundings(cwd=cwd, env=env, shell=shell, secrets=secrets)
+    _note_missing(secrets)
     if file is None:
         if jsonl:
             raise BadInput("--jsonl says how to read --file, which is missing")
@@ -350,3 +359,14 @@ def _hints(engine: Engine, run_at: datetime | None) -> None:
         note(f"runs at {with_offset(run_at)} or later")
     if not any(pool.alive is not False for pool in engine.pools()):
         note("no pool runs; 'queuectl worker' starts one")
+
+
+def _note_missing(names: Sequence[str]) -> None:
+    """Pools may be another user's, who has other secrets: a hint is all that can be given."""
+    if names and person_listens():
+        from queuectl_engine.secret import Secrets
+        from queuectl_engine.settings import load_settings
+
+        missing = sorted(set(names) - set(Secrets(load_settings().secrets).names()))
+        if missing:
+            note(f"you have no secret {missing[0]}; store it: queuectl secret set {missing[0]}")

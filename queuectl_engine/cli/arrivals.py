@@ -7,7 +7,7 @@ so that importing the same file once more adds nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -16,10 +16,10 @@ from queuectl_engine.cli.jsonl import checked_fields, parsed_object
 from queuectl_engine.engine import Engine
 from queuectl_engine.errors import BadInput
 from queuectl_engine.job import DEFAULT_SHELL, Context, JobState, NewJob
-from queuectl_engine.new_job import Policy
+from queuectl_engine.new_job import Policy, checked_secrets
 
 _CONTEXTS: Final = 1_000  # kept at a time
-_AROUND: Final = frozenset({"cwd", "env", "shell"})
+_AROUND: Final = frozenset({"cwd", "env", "shell", "secrets"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Around:
     user: str | None = None
     captured: Mapping[str, str | None] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,15 @@ class Builder:
         here = self._here
         captured = here.captured if around.captured is None else around.captured
         name = json.dumps(
-            [around.cwd, around.shell, around.umask, around.user, captured, around.env]
+            [
+                around.cwd,
+                around.shell,
+                around.umask,
+                around.user,
+                captured,
+                around.env,
+                around.secrets,
+            ]
         )
         if name not in self._contexts:
             if len(self._contexts) >= _CONTEXTS:
@@ -159,5 +168,6 @@ class Builder:
                 user=around.user or here.user,
                 captured=captured,
                 env=dict(around.env),
+                secrets=checked_secrets(around.secrets, around.env),
             )
         return self._contexts[name]

@@ -91,6 +91,7 @@ def exported(stored: Job, context: Context, origin: str) -> Shape:
         "user": context.user,
         "captured": dict(context.captured),
         "env": dict(context.env),
+        "secrets": list(context.secrets),
         "origin": origin,
     }
 
@@ -134,6 +135,7 @@ def whole_job(
         "umask": f"{context.umask:04o}",
         "user": context.user,
         "env": sorted(context.env),
+        "secrets": list(context.secrets),
         "attempt_history": [attempt(each) for each in attempts],
         "events": [event(each) for each in events],
         "output": texts(output),
@@ -256,6 +258,7 @@ def schedule(schedule: Schedule) -> Shape:
         "max_retries": job.max_retries,
         "timeout": None if job.timeout is None else job.timeout.total_seconds(),
         "cwd": job.context.cwd,
+        "secrets": list(job.context.secrets),
         "user": job.context.user,
     }
 

@@ -52,6 +52,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Setup": {
         "initdb": "initdb:initdb",
+        "secret": "secret:secret_group",
         "completion": "completion:completion",
     },
 }

@@ -198,6 +198,8 @@ def _words(job: NewJob) -> list[str]:
     words += ["--log-file", job.log_file] if job.log_file else []
     for name, value in job.context.env.items():
         words += ["--env", f"{name}={value}"]
+    for name in job.context.secrets:
+        words += ["--secret", name]
     if job.argv is not None:
         return [*words, "--", *job.argv]
     words += ["--shell", job.context.shell] if job.context.shell != DEFAULT_SHELL else []

@@ -34,7 +34,9 @@ def initdb(session: Session, trust: bool, durability: str | None, as_json: bool)
     from queuectl_engine.repository import create_database
 
     location = database_to_make(session.flag).location
-    created = create_database(location, durability=durability, trust=trust)
+    created = create_database(
+        location, durability=durability, trust=trust, allow_owner=session.allow_owner
+    )
     if as_json:
         print_json({"db": location, "created": created})
     elif created:

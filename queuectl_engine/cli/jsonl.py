@@ -14,7 +14,7 @@ from queuectl_engine.new_job import Policy, Surroundings
 from queuectl_engine.safe_text import safe_text
 from queuectl_engine.times import parse_duration, parse_moment
 
-_AROUND: Final[tuple[str, ...]] = ("cwd", "env", "shell")
+_AROUND: Final[tuple[str, ...]] = ("cwd", "env", "shell", "secrets")
 
 
 class LineReader:
@@ -186,6 +186,7 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "cwd": _optional_text,
     "env": _env,
     "shell": _optional_text,
+    "secrets": _labels,
     "allow_background": _flag,
     "log_file": _optional_text,
     "labels": _labels,

@@ -147,14 +147,33 @@ def _remember_db(ctx: click.Context, _param: click.Parameter, value: str | None)
         session.flag = value
 
 
-# Accepted before and after the name of the command; the last one counts.
-db_option: Final = click.option(
-    "--db",
-    metavar="PATH",
-    callback=_remember_db,
-    expose_value=False,
-    help="Database to use, instead of $QUEUECTL_DB or ./queue.db.",
-)
+def _remember_owner(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    session = ctx.ensure_object(Session)
+    session.allow_owner = session.allow_owner or value
+
+
+def db_option(command: Decorated, *, hidden: bool = True) -> Decorated:
+    """`--db` and `--allow-owner`, before and after the name of the command; the last one counts.
+
+    The second is `hidden` but in the help of the program.
+    """
+    command = click.option(
+        "--allow-owner",
+        is_flag=True,
+        hidden=hidden,
+        callback=_remember_owner,
+        expose_value=False,
+        help="Use a database that another user owns.",
+    )(command)
+    return click.option(
+        "--db",
+        metavar="PATH",
+        callback=_remember_db,
+        expose_value=False,
+        help="Database to use, instead of $QUEUECTL_DB or ./queue.db.",
+    )(command)
+
+
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 quiet_option: Final = click.option(
     "-q",

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ PROGRAMS: Final = ("queuectl", "queuectl-engine")
     context_settings=CONTEXT,
     epilog="Understood, too: enqueue, ls, log, follow, rm, kill, restart, retry, dlq [list|retry].",
 )
-@db_option
+@partial(db_option, hidden=False)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def root(ctx: click.Context) -> None:

@@ -42,6 +42,7 @@ _OF_ONE_JOB: Final = frozenset(
         "quiet",
         "as_json",
         "db",
+        "allow_owner",
         "wait",
         "follow",
         "after_ok",
@@ -95,6 +96,7 @@ def add_schedule(
     as_json: bool,
     cwd: str | None,
     env: dict[str, str],
+    secrets: tuple[str, ...],
     shell: str | None,
     **policy: Any,
 ) -> None:
@@ -106,7 +108,7 @@ def add_schedule(
     """
     session: Session = ctx.obj
     command = _command(words, ctx.meta[AFTER_DASHES])
-    around = Surroundings(cwd=cwd, env=env, shell=shell)
+    around = Surroundings(cwd=cwd, env=env, shell=shell, secrets=secrets)
     with session.open(quiet=quiet) as engine:
         job = engine.new_job(
             command, engine.context(**around), **policy_of(key=None, run_at=None, **policy)

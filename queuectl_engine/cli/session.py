@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from queuectl_engine.cli.terminal import note
 from queuectl_engine.engine import Engine, open_engine
@@ -14,10 +14,11 @@ class Session:
     """One call of the program. `flag` is the value of the last `--db`."""
 
     flag: str | None = None
+    allow_owner: bool = False
 
     def database(self, *, quiet: bool = False) -> Database:
         """The chosen database; a person is told which, when nothing on the line says it."""
-        chosen = choose_database(self.flag)
+        chosen = replace(choose_database(self.flag), allow_owner=self.allow_owner)
         if not (quiet or self.flag or chosen.why == "in this directory"):
             note(f"database {chosen.location} ({chosen.why})")
         return chosen

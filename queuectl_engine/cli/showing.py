@@ -60,6 +60,7 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield "shell", "none: program and arguments" if job.argv else context.shell
     yield "directory", context.cwd
     yield from [("environment", " ".join(sorted(context.env)))] if context.env else []
+    yield from [("secrets", " ".join(context.secrets))] if context.secrets else []
     yield "queue", job.queue
     yield from [("labels", ", ".join(job.labels))] if job.labels else []
     yield from [("schedule", str(job.schedule_id))] if job.schedule_id else []

@@ -151,6 +151,7 @@ def worker(
             per_slot=per_slot,
             metrics_listen=metrics_listen,
             metrics_public=metrics_public,
+            allow_owner=engine.database.allow_owner,
         )
     if detach:
         _detach(session, options, as_json)

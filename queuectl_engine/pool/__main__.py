@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         notify("READY=1")
 
     try:
-        repository = open_repository(options.db)
+        repository = open_repository(options.db, allow_owner=options.allow_owner)
         supervisor = Supervisor(repository, options, ready)
     except (QueuectlError, OSError) as error:
         _tell(told, error=str(error), taken=isinstance(error, NameTaken))

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from queuectl_engine.job import Context
 from queuectl_engine.pool.processes import TOKEN_VARIABLE
 from queuectl_engine.repository.protocol import Claim
+from queuectl_engine.secret import Secrets
+from queuectl_engine.settings import load_settings
 
 
 def environment(
@@ -14,7 +16,7 @@ def environment(
 ) -> dict[str, str]:
     """What surrounds a job; over it what belongs to its slot and the job's own identity.
 
-    Nothing can override the latter.
+    Nothing can override the latter. Raises QueuectlError for a secret that cannot be had.
     """
     return {
         **surroundings(claim.context, pool),
@@ -30,7 +32,8 @@ def environment(
 def surroundings(context: Context, pool: Mapping[str, str]) -> dict[str, str]:
     """The pool's environment without our own variables; over it what the adding process had.
 
-    What was absent there is unset; then what `--env` asked for.
+    What was absent there is unset; then what `--env` and `--secret` asked for. Raises QueuectlError
+    for a secret that cannot be had.
     """
     ours = ("QUEUECTL_", "LC_")  # LC_* is taken along as a family: those absent there are unset
     env = {name: value for name, value in pool.items() if not name.startswith(ours)}
@@ -39,4 +42,12 @@ def surroundings(context: Context, pool: Mapping[str, str]) -> dict[str, str]:
             env.pop(name, None)
         else:
             env[name] = value
-    return {**env, **context.env, "PWD": context.cwd}
+    return {**env, **context.env, **_secrets(context), "PWD": context.cwd}
+
+
+def _secrets(context: Context) -> dict[str, str]:
+    """Read when they are needed and forgotten at once: a change needs no new pool."""
+    if not context.secrets:
+        return {}
+    stored = Secrets(load_settings().secrets)
+    return {name: stored.value(name) for name in context.secrets}

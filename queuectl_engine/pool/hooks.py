@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from queuectl_engine.errors import QueuectlError
 from queuectl_engine.hook import DueHook
 from queuectl_engine.pool import processes
 from queuectl_engine.pool.environment import surroundings
@@ -184,6 +185,11 @@ class Hooks:
             processes.kill_all(due.left, None)
         try:
             hook = RunningHook(due, self._environment(due))
+        except QueuectlError as error:  # a secret is missing, or others can read it
+            failed, now = str(error), datetime.now(UTC)
+            self._repository.end_hook(due, self._pool.id, failed=failed[:_TOLD], now=now)
+            self._tell(due, failed, "")
+            return
         except OSError as error:
             self._log("waiting", why=f"no process for a hook: {error.strerror}")
             self._taken.insert(0, due)

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from queuectl_engine import private
 from queuectl_engine.repository.holding import SUPERVISOR, is_free, worker_lock
 
 __all__ = ["SUPERVISOR", "HeldLock", "is_free", "worker_lock"]
@@ -30,7 +31,7 @@ class HeldLock:
 
         With `wait` for as long as it takes, which is short: others only look, or bury the dead.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = private.open_file(path, os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

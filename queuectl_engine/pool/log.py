@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from queuectl_engine import private
 from queuectl_engine.safe_text import safe_text
 
 _STDERR: Final = 2
@@ -30,8 +31,7 @@ class Log:
 
     def to_file(self) -> None:
         """From now on write to the file: there is no terminal, or none any more."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self._path, flags, 0o600)
+        self._descriptor = private.open_file(self._path, os.O_WRONLY | os.O_APPEND)
         os.dup2(self._descriptor, _STDERR)  # what a crash has to say belongs there too
 
     def __call__(self, event: str, **fields: object) -> None:

@@ -26,7 +26,7 @@ _LOOK_EVERY: Final = 0.1
 class MetricsServer:
     """Bound when made, so that a start fails early; answers from `start` on until `close`."""
 
-    def __init__(self, address: tuple[str, int], db: str) -> None:
+    def __init__(self, address: tuple[str, int], db: str, *, allow_owner: bool = False) -> None:
         """Raises PoolRefused when the address cannot be had."""
         family = AF_INET6 if ":" in address[0] else AF_INET
         kind = type("_Server", (_Server,), {"address_family": family})
@@ -38,6 +38,7 @@ class MetricsServer:
                 f"cannot serve metrics at {host}:{port}: {error.strerror}; take another port"
             ) from error
         self._server.db = db
+        self._server.allow_owner = allow_owner
 
     def start(self) -> str:
         """Answer from now on; where, as HOST:PORT."""
@@ -56,6 +57,7 @@ class MetricsServer:
 
 class _Server(HTTPServer):
     db = ""
+    allow_owner = False
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"see /metrics\n")
             return
         try:
-            page = _page(self.server.db)
+            page = _page(self.server.db, allow_owner=self.server.allow_owner)
         except QueuectlError as error:
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"{error}\n".encode())
         else:
@@ -85,7 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         """The pool's log is about jobs."""
 
 
-def _page(db: str) -> bytes:
-    with closing(open_repository(db, timeout=_LOCK_PATIENCE, read_only=True)) as repository:
+def _page(db: str, *, allow_owner: bool) -> bytes:
+    opened = open_repository(db, timeout=_LOCK_PATIENCE, read_only=True, allow_owner=allow_owner)
+    with closing(opened) as repository:
         queues, metrics, pools = repository.queues(), repository.metrics(), census(repository)
     return openmetrics(queues, metrics, pools, datetime.now(UTC))

@@ -39,6 +39,7 @@ class PoolOptions:
     per_slot: PerSlot = ()
     metrics_listen: str | None = None  # HOST:PORT
     metrics_public: bool = False  # whether others than this host may be listened to
+    allow_owner: bool = False  # whether the database may belong to another user
 
     def __post_init__(self) -> None:
         """Raise BadInput for a name or address that could not be one, and slots without values."""

@@ -42,7 +42,7 @@ _LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the lea
 _ALL_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 # What a shell answers (POSIX XCU 2.8.2): found but not executable, and not found.
-_CANNOT_EXECUTE: Final = 126
+CANNOT_EXECUTE: Final = 126
 _NOT_FOUND: Final = 127
 
 
@@ -334,11 +334,11 @@ def _not_run(error: OSError, program: str, claim: Claim) -> NotRun:
     if error.errno in NOT_ITS_FAULT:
         return NotRun(NotStarted(os.strerror(error.errno)), f"not started: {why}")
     if error.filename == claim.context.cwd:
-        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot enter {claim.context.cwd}: {why}")
+        return NotRun(Exited(CANNOT_EXECUTE), f"cannot enter {claim.context.cwd}: {why}")
     if claim.job.log_file is not None and error.filename == claim.job.log_file:
-        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot write {claim.job.log_file}: {why}")
+        return NotRun(Exited(CANNOT_EXECUTE), f"cannot write {claim.job.log_file}: {why}")
     if error.errno != errno.ENOENT:
-        return NotRun(Exited(_CANNOT_EXECUTE), f"cannot run {program}: {why}")
+        return NotRun(Exited(CANNOT_EXECUTE), f"cannot run {program}: {why}")
     what = "not found" if isinstance(error, _NoProgram) else "its interpreter was not found"
     return NotRun(Exited(_NOT_FOUND), f"cannot run {program}: {what}")
 

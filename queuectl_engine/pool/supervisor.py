@@ -422,7 +422,7 @@ def _metrics_server(options: PoolOptions) -> MetricsServer | None:
     from queuectl_engine.pool.metrics_server import MetricsServer
 
     address = listen_address(options.metrics_listen, public=options.metrics_public)
-    return MetricsServer(address, options.db)
+    return MetricsServer(address, options.db, allow_owner=options.allow_owner)
 
 
 def _signal(member: _Member, number: int) -> None:

@@ -24,6 +24,7 @@ from queuectl_engine.lifecycle import (
     Backoff,
     CancelObeyed,
     Ending,
+    Exited,
     ForcedStop,
     NotStarted,
     state_after,
@@ -34,7 +35,7 @@ from queuectl_engine.pool.environment import environment
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
-from queuectl_engine.pool.runner import NotRun, Run
+from queuectl_engine.pool.runner import CANNOT_EXECUTE, NotRun, Run
 from queuectl_engine.pool.slots import JOBS_AT_ONCE, free_slot, slot_environment
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import (
@@ -77,7 +78,12 @@ def work(post: Post) -> None:
     if lock is None:
         return  # too late: the supervisor is dead, and we were taken for dead with it
     log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
-    repository = open_repository(post.options.db, worker=True, timeout=_LOCK_PATIENCE)
+    repository = open_repository(
+        post.options.db,
+        worker=True,
+        timeout=_LOCK_PATIENCE,
+        allow_owner=post.options.allow_owner,
+    )
     try:
         Worker(repository, post, log).run()
         repository.end_worker(post.row.id)
@@ -189,8 +195,7 @@ class Worker:
         )
         try:
             run.slot = self._free_slot()
-            slot = slot_environment(run.slot, self._options.per_slot)
-            run.start(environment(claim, self._options.db, os.environ, slot))
+            run.start(self._environment(run))
         except NotRun as refusal:
             self._end(claim, run.refused(refusal, self._backoff))
             if isinstance(refusal.ending, NotStarted):  # the machine is full: wait, not the job
@@ -201,6 +206,13 @@ class Worker:
         self._watch(run.pidfd, lambda: self._leader_ended(run))
         for descriptor in run.streams:
             self._watch(descriptor, lambda d=descriptor: self._read(run, d))  # type: ignore[misc]
+
+    def _environment(self, run: Run) -> dict[str, str]:
+        slot = slot_environment(run.slot, self._options.per_slot)
+        try:
+            return environment(run.claim, self._options.db, os.environ, slot)
+        except QueuectlError as error:  # a secret is missing, or others can read it
+            raise NotRun(Exited(CANNOT_EXECUTE), str(error)) from error
 
     def _free_slot(self) -> int:
         taken = [run.slot for run in (*self._runs.values(), *self._lingering)]

@@ -14,21 +14,34 @@ def open_repository(
     timeout: float = 5.0,
     worker: bool = False,
     read_only: bool = False,
+    allow_owner: bool = False,
 ) -> JobRepository:
     """Open the database at a path.
 
     `worker` trades the last second for speed, as documented; with `read_only` every write raises
-    ReadOnly. Raises NotAQueue, UnsafeStorage or StorageError.
+    ReadOnly; with `allow_owner` another user may own it. Raises NotAQueue, UnsafeStorage or
+    StorageError.
     """
     _refuse_url(location)
     from queuectl_engine.repository.sqlite import SqliteRepository
 
     return SqliteRepository.open(
-        location, create=create, timeout=timeout, worker=worker, read_only=read_only
+        location,
+        create=create,
+        timeout=timeout,
+        worker=worker,
+        read_only=read_only,
+        allow_owner=allow_owner,
     )
 
 
-def create_database(location: str, *, durability: str | None = None, trust: bool = False) -> bool:
+def create_database(
+    location: str,
+    *,
+    durability: str | None = None,
+    trust: bool = False,
+    allow_owner: bool = False,
+) -> bool:
     """Make a database, or change what an existing one says of itself; whether it was made now.
 
     `durability` is `standard` or `full`; `trust` lets pools of this user on this machine run it.
@@ -37,7 +50,7 @@ def create_database(location: str, *, durability: str | None = None, trust: bool
     _refuse_url(location)
     from queuectl_engine.repository.sqlite import create
 
-    return create(location, durability=durability, trust=trust)
+    return create(location, durability=durability, trust=trust, allow_owner=allow_owner)
 
 
 def _refuse_url(location: str) -> None:

@@ -3,8 +3,8 @@
 `adding` stores jobs · `turns` settles, `claiming` claims · `needs` and `mutexes` know who waits for
 whom · `acts` is what people do · `reading` what they see · `telling` what those hear who watch ·
 `pools` who is registered · `schedules` what recurs · `hooks` who is told · `bell` wakes workers ·
-`schema` the tables, `migrating` the way to them · `upkeep` keeps the file small · `copying` and
-`restoring` make other files of it and take them back · `counting` recounts.
+`schema` the tables, `migrating` the way to them, `foreign` who made them · `upkeep` keeps the file
+small · `copying` and `restoring` make other files of it and take them back · `counting` recounts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from queuectl_engine import private
 from queuectl_engine.filter import Filter
 from queuectl_engine.hook import DueHook, Hook, HookEvent
 from queuectl_engine.job import (
@@ -58,6 +59,7 @@ from queuectl_engine.repository.sqlite import (
     bell,
     claiming,
     editing,
+    foreign,
     hooks,
     labels,
     migrating,
@@ -95,19 +97,21 @@ class SqliteRepository:
         worker: bool = False,
         durability: str | None = None,
         read_only: bool = False,
+        allow_owner: bool = False,
     ) -> Self:
         """Open the file, made first with `create`. Raises NotAQueue, UnsafeStorage and so on."""
         path = place.canonical(location)
         if create:
-            place.make_directory(os.path.dirname(path))
-            place.check_directory(os.path.dirname(path))
-            place.make_file(path)
-        place.check_place(path)
+            private.make_directory(os.path.dirname(path), allow_owner=allow_owner)
+            place.check_directory(os.path.dirname(path), allow_owner=allow_owner)
+            private.make_file(path)
+        place.check_place(path, allow_owner=allow_owner)
         db = Connection(path, timeout=timeout, relaxed=worker)
         try:
             refusal = migrating.prepare(
                 db, datetime.now(UTC), durability or "standard", look_only=read_only
             )
+            foreign.check(db)
             if upkeep.durability(db) == "full":
                 db.always_sync()
             if refusal:
@@ -545,10 +549,14 @@ class SqliteRepository:
             self._db.run(sql, args)
 
 
-def create(location: str, *, durability: str | None, trust: bool) -> bool:
+def create(
+    location: str, *, durability: str | None, trust: bool, allow_owner: bool = False
+) -> bool:
     """Make the file, or change what is said of one that is there; whether it was made now."""
     fresh = not os.path.exists(location)
-    repository = SqliteRepository.open(location, create=True, durability=durability)
+    repository = SqliteRepository.open(
+        location, create=True, durability=durability, allow_owner=allow_owner
+    )
     db = repository._db
     try:
         with db.writing():

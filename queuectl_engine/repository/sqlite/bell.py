@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from queuectl_engine import private
+
 _FIFO: Final = "wake"
 
 
@@ -20,10 +22,10 @@ def listen(pool_directory: Path) -> int:
     """
     path = pool_directory / _FIFO
     try:
-        os.mkfifo(path, 0o600)
+        os.mkfifo(path, private.FILE)
     except FileExistsError:
         pass
-    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def ring_all(directory: str) -> None:
@@ -38,7 +40,7 @@ def ring_all(directory: str) -> None:
 
 def ring(pool_directory: str) -> None:
     """Ring one pool."""
-    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor = os.open(os.path.join(pool_directory, _FIFO), flags)
     except OSError:  # no FIFO there, or (ENXIO) nobody listens

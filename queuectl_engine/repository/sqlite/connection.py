@@ -206,6 +206,7 @@ class Connection:
         for option, on in (
             (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
             (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+            (apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0),  # we have none, so it is not ours
             (apsw.SQLITE_DBCONFIG_DQS_DML, 0),
             (apsw.SQLITE_DBCONFIG_DQS_DDL, 0),
             (apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 1),

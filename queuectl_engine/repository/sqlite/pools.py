@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime
 from typing import Final
 
@@ -157,7 +158,7 @@ def _pool_of(row: Row) -> PoolRow:
         detached=bool(row[6]),
         wanted=row[7],
         queues=tuple(json.loads(row[8])),
-        directory=row[9],
+        directory=os.path.basename(row[9]),  # never outside of the run directory
         log=row[10],
         id=row[11],
         started_at=moment(row[12]),

@@ -144,13 +144,15 @@ def body_of(context: Context) -> str:
         "user": context.user,
         "captured": dict(context.captured),
         "env": dict(context.env),
+        **({"secrets": sorted(context.secrets)} if context.secrets else {}),
     }
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
 def context_of(body: str) -> Context:
     """The inverse of `body_of`."""
-    return Context(**json.loads(body))
+    fields = json.loads(body)
+    return Context(**{**fields, "secrets": tuple(fields.get("secrets", ()))})
 
 
 def marks_of(chunk: Chunk) -> str:

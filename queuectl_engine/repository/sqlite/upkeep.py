@@ -38,7 +38,7 @@ def distrusted(db: Connection) -> str | None:
     owner, machine, made_by = db.run("SELECT owner, machine, made_by FROM meta")[0]
     if owner != os.getuid():
         return f"it was made by another user ({safe_text(made_by)})"
-    if machine and machine_id() and machine != machine_id():
+    if machine_id() and machine != machine_id():  # one without an id is another one
         return "it was made on another machine"
     return None
 

@@ -1,0 +1,1 @@
+"""Who may touch a queue, and what hostile data may do: nothing."""
