@@ -426,7 +426,10 @@ class JobRepository(Protocol):
         """
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
-        """Write leaders and output; learn what was asked. Nothing to say writes nothing."""
+        """Write leaders and output; learn what was asked. Nothing to say writes nothing.
+
+        To be told again after any error: what was stored is not stored twice.
+        """
 
     # -- pools
 

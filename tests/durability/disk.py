@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 _NAME: Final = "recording"
+FOR_EVER: Final = 1_000_000
 _JOURNALS: Final = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL
 
 
@@ -48,11 +49,11 @@ class Entry(NamedTuple):
 
 @dataclass
 class Fault:
-    """Fails call number `at` (from 0) of those that `kinds` and `file` mean, or all from it on."""
+    """Fails `times` calls, from number `at` (from 0) on, of those that `kinds` and `file` mean."""
 
     at: int
     error: type[apsw.Error] = apsw.IOError
-    sticky: bool = False
+    times: int = 1
     kinds: frozenset[Kind] = frozenset(Kind) - {Kind.CREATE, Kind.MARK, Kind.SYNC_DIRECTORY}
     file: str | None = None
     seen: int = 0
@@ -63,7 +64,7 @@ class Fault:
         if kind not in self.kinds or self.file not in (None, file):
             return
         number, self.seen = self.seen, self.seen + 1
-        if number == self.at or (self.sticky and number > self.at):
+        if self.at <= number < self.at + self.times:
             self.failed += 1
             raise _error(self.error, kind)
 
