@@ -10,11 +10,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import Final, Self, TypeVar, Unpack
 
 from queuectl_engine import following
 from queuectl_engine.advice import advice
-from queuectl_engine.errors import BadInput, NoSuchCause, NoSuchJob, ReadOnly
+from queuectl_engine.errors import (
+    BadInput,
+    NoSuchCause,
+    NoSuchJob,
+    ReadOnly,
+    StorageError,
+    StoredUnconfirmed,
+)
 from queuectl_engine.estimate import SAMPLE, Estimate, estimate
 from queuectl_engine.explain import explain
 from queuectl_engine.filter import Field, Filter, Term
@@ -67,6 +74,7 @@ CHUNK: Final = 1_000  # jobs in one transaction of a bulk act
 ADDED_AT_ONCE: Final = 5_000
 SLICE: Final = 5_000  # jobs that one step of a search looks at
 COUNTED_SLICES: Final = 40  # a larger selection is not counted before it is asked about
+_T = TypeVar("_T")
 _POLL: Final = 0.05  # seconds between two looks for a change while waiting
 
 
@@ -183,7 +191,8 @@ class Engine:
         that exists, the job that has it is returned unchanged. Raises BadInput, KeyTaken when the
         key belongs to another command, or NoSuchJob for one to wait for.
         """
-        return self.get(self.add_many([self.new_job(command, context, **policy)])[0].id)
+        added = self.add_many([self.new_job(command, context, **policy)])[0]
+        return self._read_back(f"stored job {added.id}", lambda: self.get(added.id))
 
     def add_many(self, jobs: Iterable[NewJob]) -> list[Added]:
         """Store many jobs in transactions of a few thousand, in order.
@@ -536,7 +545,7 @@ class Engine:
         to = edited(job, self.context_of(job), changes)
         moved = "run_at" in changes
         self._repository.edit(job.id, to, user=user_name(), now=_now(), moved=moved)
-        return self.get(job.id)
+        return self._read_back(f"edited job {job.id}", lambda: self.get(job.id))
 
     # -- schedules
 
@@ -552,7 +561,8 @@ class Engine:
         """
         new = new_schedule(expression, job, now=_now(), **how)
         number, created = self._repository.add_schedule(new, now=_now())
-        return self.schedule(number), created
+        done = f"stored schedule {number}"
+        return self._read_back(done, lambda: self.schedule(number)), created
 
     def schedules(self) -> list[Schedule]:
         """Every schedule, oldest first, with its next time and what came of the last."""
@@ -587,7 +597,8 @@ class Engine:
 
         Raises WrongState while its last job has not ended, unless overlap is allowed.
         """
-        return self.get(self._repository.run_schedule(self.schedule(id_or_name), now=_now()))
+        job = self._repository.run_schedule(self.schedule(id_or_name), now=_now())
+        return self._read_back(f"stored job {job}", lambda: self.get(job))
 
     # -- hooks
 
@@ -688,6 +699,13 @@ class Engine:
         return stop(self._repository, self.find_pool(pool), now=now, timeout=timeout)
 
     # --
+
+    def _read_back(self, done: str, read: Callable[[], _T]) -> _T:
+        """What an act made. When that cannot be read any more, it was done all the same."""
+        try:
+            return read()
+        except StorageError as error:
+            raise StoredUnconfirmed(f"{done}, but cannot look at it: {error}") from error
 
     def _count(self, selection: Selection, asked_at: datetime) -> tuple[int, bool]:
         if selection.ids:

@@ -100,6 +100,14 @@ class StorageBusy(StorageError):
     exit_code = ExitCode.BUSY
 
 
+class StoredUnconfirmed(StorageError):
+    """It was stored, but the disk failed to confirm it: do not do it again."""
+
+
+class OutcomeUnknown(StorageError):
+    """The disk failed while something was stored, and does not answer whether it is there."""
+
+
 class NotAQueue(StorageError):
     """The file is there, but it is no queuectl database that this program can use."""
 

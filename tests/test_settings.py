@@ -127,13 +127,17 @@ def test_initdb_makes_the_named_one_or_one_here_but_never_the_users_own(here: Pa
 
 
 def test_without_a_config_file_the_defaults_hold(tmp_path: Path) -> None:
-    assert load_settings(env={"HOME": str(tmp_path)}) == Settings("/bin/sh", ())
+    assert load_settings(env={"HOME": str(tmp_path)}) == Settings(
+        "/bin/sh", (), secrets=tmp_path / ".config/queuectl/secrets"
+    )
 
 
 def test_the_config_file_sets_shell_and_captured_names(tmp_path: Path) -> None:
     env = config(tmp_path, 'shell = "/bin/bash"\ncapture_env = ["AWS_PROFILE", "MY_NAME"]\n')
 
-    assert load_settings(env=env) == Settings("/bin/bash", ("AWS_PROFILE", "MY_NAME"))
+    assert load_settings(env=env) == Settings(
+        "/bin/bash", ("AWS_PROFILE", "MY_NAME"), secrets=tmp_path / ".config/queuectl/secrets"
+    )
 
 
 def test_the_config_file_gives_bindings_other_keys(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,8 +36,8 @@ from queuectl_engine.cli.options import (
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
 from queuectl_engine.engine import Engine
-from queuectl_engine.errors import BadInput
-from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added, NewJob
+from queuectl_engine.errors import BadInput, StorageError, StoredUnconfirmed
+from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added, Job, NewJob
 from queuectl_engine.new_job import Policy, Surroundings
 
 
@@ -209,16 +209,24 @@ def _add_one(
             sys.stdout.flush()
         with going_on([added.id]):
             if not quiet:
-                _hints(engine, policy.get("run_at") if added.created else None)
-                note_stuck(engine, [added.id])
+                with suppress(StorageError):  # the job is stored, whatever else cannot be told
+                    _hints(engine, policy.get("run_at") if added.created else None)
+                    note_stuck(engine, [added.id])
             if wait:
                 engine.wait(added.id)
         if as_json:
             from queuectl_engine.cli import as_json as shapes
 
-            shapes.print_json(shapes.job(engine.get(added.id)))
+            shapes.print_json(shapes.job(_read_back(engine, added)))
         if wait:
             leave(engine, added.id)
+
+
+def _read_back(engine: Engine, added: Added) -> Job:
+    try:
+        return engine.get(added.id)
+    except StorageError as error:
+        raise StoredUnconfirmed(f"stored job {added.id}, but cannot look at it: {error}") from error
 
 
 def _add_and_follow(

@@ -10,7 +10,14 @@ from typing import Any, BinaryIO, Final, TypeVar
 from queuectl_engine.cli.as_json import print_json
 from queuectl_engine.cli.terminal import counted, say
 from queuectl_engine.engine import CHUNK, Engine
-from queuectl_engine.errors import BadInput, KeyTaken, NoSuchJob, QueuectlError
+from queuectl_engine.errors import (
+    BadInput,
+    KeyTaken,
+    NoSuchJob,
+    OutcomeUnknown,
+    QueuectlError,
+    StoredUnconfirmed,
+)
 from queuectl_engine.job import Added, NewJob
 from queuectl_engine.new_job import weight
 
@@ -166,6 +173,10 @@ def _store(engine: Engine, chunk: Sequence[Numbered], report: Report) -> None:
         middle = len(chunk) // 2
         _store(engine, chunk[:middle], report)
         _store(engine, chunk[middle:], report)
+    except (StoredUnconfirmed, OutcomeUnknown) as error:
+        stored = "are those" if isinstance(error, StoredUnconfirmed) else "may be there or not"
+        these = f"{report.unit} {chunk[0][0]} to {last_line} {stored}"
+        raise type(error)(f"{error}; {these}, what follows was not added") from error
     except QueuectlError as error:
         raise _stopped(error, report) from error
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 from random import uniform
 from typing import Final
@@ -114,6 +115,7 @@ class Worker:
         self._look = True  # there may be something to claim
         self._look_at = 0.0  # look anyway at this time
         self._busy_until = 0.0  # storage could not be used: hold what ended
+        self._sync_at = inf  # what was committed last is on disk by then
         self._full_until = 0.0  # no process could be made: claim nothing
         self._lingering: list[Run] = []  # over, but not all of it could be killed
         self._epoll = select.epoll()
@@ -128,6 +130,7 @@ class Worker:
         self._watch_signals()
         while True:
             self._take_turn()
+            self._sync()
             if self._stopping and not (self._runs or self._ended or self._lingering):
                 break
             self._listen(self._room() > 0)
@@ -278,8 +281,13 @@ class Worker:
         items = [item for run in self._runs.values() if (item := run.on_time(now))]
         if items:
             self._report(items)
+
+    def _sync(self) -> None:
+        """See to it that what was committed is on disk within a second, however quiet it gets."""
+        left: float | None = _LOCK_PATIENCE
         with suppress(StorageError):  # it comes round again
-            self._repository.sync_if_due(self._id, now=datetime.now(UTC))
+            left = self._repository.sync_if_due(self._id, now=datetime.now(UTC))
+        self._sync_at = inf if left is None else time.monotonic() + left
 
     def _report(self, items: list[Progress]) -> None:
         """Write what running jobs printed, and hear what is asked of them and of the pool."""
@@ -311,15 +319,15 @@ class Worker:
     def _patience(self) -> float:
         """Seconds until something is due."""
         now = time.monotonic()
-        times = [run.wake_at for run in self._runs.values()]
+        times = [self._sync_at, *(run.wake_at for run in self._runs.values())]
         if self._ended:
             times.append(self._busy_until)
         elif self._room():
             times.append(max(self._look_at, self._busy_until))
         elif now < self._full_until:
             times.append(self._full_until)
-        longest = 1.0 if self._lingering else _LOOK_AGAIN
-        return max(0.0, min(times, default=now + longest) - now)
+        times.append(now + (1.0 if self._lingering else _LOOK_AGAIN))
+        return max(0.0, min(times) - now)
 
     # -- what it listens to
 

@@ -2,6 +2,7 @@
 
 Verbs of queueing, not of tables: no row, cursor or driver exception crosses it. Every method is
 one transaction and raises only errors of `queuectl_engine.errors`; each may raise StorageBusy.
+After an error nothing was changed, but for StoredUnconfirmed and OutcomeUnknown.
 `now` is always an argument. One conformance suite in `tests/` runs on every implementation.
 """
 
@@ -130,7 +131,11 @@ class Ended:
 
 
 class Verdict(StrEnum):
-    """What became of a settlement. LOST: the job had moved on; the result is kept as evidence."""
+    """What became of a settlement. LOST: the job had moved on; the result is kept as evidence.
+
+    The same settlement once more, after an error that left in doubt whether it was written, changes
+    nothing and is SETTLED.
+    """
 
     SETTLED = "settled"
     LOST = "lost"
@@ -416,11 +421,15 @@ class JobRepository(Protocol):
         waited for what ended are freed; `next_due` is now when there are more.
 
         Each claimed job is PROCESSING and belongs to `worker`; its token is the proof that every
-        later write about this attempt carries.
+        later write about this attempt carries. Claims of a turn that ended in an error, but were
+        stored all the same, are among those of the next turn, also when there is no room.
         """
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
-        """Write leaders and output; learn what was asked. Nothing to say writes nothing."""
+        """Write leaders and output; learn what was asked. Nothing to say writes nothing.
+
+        To be told again after any error: what was stored is not stored twice.
+        """
 
     # -- pools
 
@@ -443,7 +452,10 @@ class JobRepository(Protocol):
         """Write down which process it is."""
 
     def end_worker(self, worker: int) -> None:
-        """Forget a worker that holds no job. All that it committed is on disk when this returns."""
+        """Forget a worker that holds no job. All that it committed is on disk when this returns.
+
+        What an erroneous turn claimed for it is given back.
+        """
 
     def pools(self) -> list[PoolRow]:
         """Every pool registered, alive or not, oldest first."""
@@ -581,8 +593,11 @@ class JobRepository(Protocol):
     def maintain(self, *, now: datetime) -> None:
         """Purge what was deleted more than a minute ago, and keep the log file small."""
 
-    def sync_if_due(self, worker: int, *, now: datetime) -> None:
-        """Put the commits of the last second on disk, if none did since."""
+    def sync_if_due(self, worker: int, *, now: datetime) -> float | None:
+        """Put the commits of the last second on disk, if none did since.
+
+        Returns in how many seconds there will be such to look after, None when all is on disk.
+        """
 
     def close(self) -> None:
         """Give back every resource. Further use raises StorageError."""

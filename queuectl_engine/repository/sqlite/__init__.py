@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from queuectl_engine import private
+from queuectl_engine.errors import OutcomeUnknown, StorageError, StoredUnconfirmed
 from queuectl_engine.filter import Filter
 from queuectl_engine.hook import DueHook, Hook, HookEvent
 from queuectl_engine.job import (
@@ -42,6 +44,7 @@ from queuectl_engine.plan import Act, Was
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
+    Claim,
     Ended,
     Key,
     Matches,
@@ -85,6 +88,8 @@ class SqliteRepository:
         """Use `open`."""
         self._db = db
         self._version = -1
+        self._doubtful: list[Claim] = []  # of a COMMIT that failed: they may be ours
+        self._doubtful_hooks: list[DueHook] = []
         self.run_directory = Path(f"{db.path}.d")
 
     @classmethod
@@ -278,7 +283,8 @@ class SqliteRepository:
         with self._db.writing():
             acts.delete(self._db, ids, user, now)
         self.ring()
-        upkeep.purge_deleted(self._db, now)
+        with suppress(StorageError):  # the act is done; the next one purges
+            upkeep.purge_deleted(self._db, now)
 
     def act(
         self,
@@ -329,20 +335,27 @@ class SqliteRepository:
         queues: Sequence[str],
         now: datetime,
     ) -> Turn:
-        db = self._db
-        with db.writing():
-            settled = [turns.settle(db, one, now) for one in ended]
-            woken = turns.promote(db, now)
-            if telling := turns.anything_to_tell(db):
-                woken += needs.release(db, now) + mutexes.loosen(db)
-            stop = turns.stop_asked(db, worker)
-            room = 0 if stop else room
-            claims, unfinished = claiming.claim(db, worker, queues, room, now)
-            more = room > 0 and len(claims) == room and claiming.ready_left(db, queues)
-            unfinished = unfinished or (telling and turns.anything_to_tell(db))
-            next_due = now if unfinished else turns.next_due(db)
-            # Where a limit held others back, whoever serves them may go on now.
-            woken += bool(ended) and claiming.limited(db) and claiming.ready_left(db, ())
+        db, claims = self._db, list[Claim]()
+        try:
+            with db.writing():
+                settled = [turns.settle(db, one, now) for one in ended]
+                woken = turns.promote(db, now)
+                if telling := turns.anything_to_tell(db):
+                    woken += needs.release(db, now) + mutexes.loosen(db)
+                stop = turns.stop_asked(db, worker)
+                found = claiming.still_held(db, self._doubtful)
+                room = 0 if stop else room - len(found)
+                claims, unfinished = claiming.claim(db, worker, queues, room, now)
+                more = room > 0 and len(claims) == room and claiming.ready_left(db, queues)
+                claims = found + claims
+                unfinished = unfinished or (telling and turns.anything_to_tell(db))
+                next_due = now if unfinished else turns.next_due(db)
+                # Where a limit held others back, whoever serves them may go on now.
+                woken += bool(ended) and claiming.limited(db) and claiming.ready_left(db, ())
+        except (StoredUnconfirmed, OutcomeUnknown):
+            self._doubtful = claims
+            raise
+        self._doubtful = []
         if woken or State.READY in (state for _, state in settled):
             self.ring()
         return Turn(tuple(verdict for verdict, _ in settled), tuple(claims), more, next_due, stop)
@@ -378,7 +391,9 @@ class SqliteRepository:
 
     def end_worker(self, worker: int) -> None:
         self._db.always_sync()
-        self._write("DELETE FROM worker WHERE id = ?", worker)
+        with self._db.writing():
+            turns.give_back(self._db, claiming.still_held(self._db, self._doubtful))
+            self._db.run("DELETE FROM worker WHERE id = ?", (worker,))
 
     def pools(self) -> list[PoolRow]:
         return pools.pools(self._db)
@@ -482,11 +497,19 @@ class SqliteRepository:
             hooks.delete_hook(self._db, queue, event)
 
     def hooks_wait(self) -> bool:
-        return hooks.waiting(self._db)
+        return bool(self._doubtful_hooks) or hooks.waiting(self._db)
 
     def take_hooks(self, pool: int, *, room: int) -> list[DueHook]:
-        with self._db.writing():
-            return hooks.take(self._db, pool, room)
+        taken: list[DueHook] = []
+        try:
+            with self._db.writing():
+                taken = hooks.still_taken(self._db, pool, self._doubtful_hooks)
+                taken += hooks.take(self._db, pool, max(0, room - len(taken)))
+        except (StoredUnconfirmed, OutcomeUnknown):
+            self._doubtful_hooks = taken
+            raise
+        self._doubtful_hooks = []
+        return taken
 
     def end_hook(self, due: DueHook, pool: int, *, failed: str | None, now: datetime) -> None:
         with self._db.writing():
@@ -540,9 +563,10 @@ class SqliteRepository:
         telling.forget(self._db)
         upkeep.tidy(self._db)
 
-    def sync_if_due(self, worker: int, *, now: datetime) -> None:
-        if self._db.sync_due():
+    def sync_if_due(self, worker: int, *, now: datetime) -> float | None:
+        if self._db.sync_due_in() == 0:
             self._write("UPDATE worker SET synced_ms = ? WHERE id = ?", ms(now), worker)
+        return self._db.sync_due_in()
 
     def _write(self, sql: str, *args: object) -> None:
         with self._db.writing():

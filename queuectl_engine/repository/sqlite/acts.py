@@ -207,6 +207,10 @@ def note(
     rows = [(job, at, kind, user, detail, nonce) for job, nonce in zip(ids, nonces, strict=True)]
     db.run_many(_EVENT, rows)
     telling.acted(db, len(rows))
+    if rows:
+        jobs = f"job {ids[0]}" if len(rows) == 1 else f"{len(rows)} jobs"
+        sql = "SELECT 1 FROM event WHERE job = ? AND nonce = ?"
+        db.prove(sql, (ids[-1], nonces[-1]), f"{kind} {jobs}")
 
 
 def _refused(db: Connection, job: int, done: str, why: str) -> QueuectlError:

@@ -14,7 +14,7 @@ from queuectl_engine.job import OUTWARD, Added, Context, JobState, NewJob, State
 from queuectl_engine.repository.sqlite import mutexes, needs, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.needs import OF_LABEL
-from queuectl_engine.repository.sqlite.rows import body_of, labels_text, ms
+from queuectl_engine.repository.sqlite.rows import body_of, ids_text, labels_text, ms
 from queuectl_engine.safe_text import safe_text
 
 _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
@@ -41,7 +41,15 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
     nonces = memoryview(os.urandom(8 * len(jobs))).cast("q")
     added = [batch.add(job, nonce) for job, nonce in zip(jobs, nonces, strict=True)]
     batch.store()
+    _prove(db, added, nonces)
     return added
+
+
+def _prove(db: Connection, added: Sequence[Added], nonces: Sequence[int]) -> None:
+    new = [(one.id, nonce) for one, nonce in zip(added, nonces, strict=True) if one.created]
+    if new:
+        done = f"stored {ids_text(new[0][0], new[-1][0])}"
+        db.prove("SELECT 1 FROM job WHERE id = ? AND nonce = ?", new[-1], done)
 
 
 class _Batch:

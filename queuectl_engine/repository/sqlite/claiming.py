@@ -69,6 +69,8 @@ _BEGIN_ATTEMPT: Final = """
     INSERT INTO attempt (job, number, token, worker, started_ms)
     SELECT :job, :number, :token, 'w' || number, :now FROM worker WHERE id = :worker
 """
+_BEGUN: Final = "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND token = ?"
+_HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ?"
 _LIMITED: Final = """
     SELECT 1 FROM meta WHERE max_running IS NOT NULL
     UNION ALL SELECT 1 FROM queue INDEXED BY queue_limited WHERE max_running IS NOT NULL LIMIT 1
@@ -98,6 +100,11 @@ def claim(
         if len(best) > 1 and best[1][1] == priority:
             db.run(_TURN, (queue,))
     return claims, False
+
+
+def still_held(db: Connection, claims: Sequence[Claim]) -> list[Claim]:
+    """Those that were committed, though their COMMIT was said to have failed."""
+    return [claim for claim in claims if db.run(_HELD, (claim.attempt.job, claim.attempt.token))]
 
 
 def ready_left(db: Connection, queues: Sequence[str]) -> bool:
@@ -137,5 +144,6 @@ def _take(db: Connection, job: int, worker: int, now: datetime) -> Claim | None:
     taken = job_of(rows[0])
     db.run(_BEGIN_ATTEMPT, {**args, "number": taken.runs})
     telling.started(db, taken, now)
+    db.prove(_BEGUN, (job, taken.runs, token), f"claimed job {job}")
     attempt = AttemptId(job, taken.runs, token)
     return Claim(attempt, taken, reading.context(db, taken.context_id))

@@ -11,18 +11,20 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import apsw
 
 from queuectl_engine.errors import (
     NotAQueue,
+    OutcomeUnknown,
     QueuectlError,
     ReadOnly,
     StorageBusy,
     StorageError,
+    StoredUnconfirmed,
     UnsafeStorage,
     UsedAfterFork,
 )
@@ -50,6 +52,14 @@ def check_library(version: str) -> None:
         )
 
 
+class Proof(NamedTuple):
+    """See `Connection.prove`."""
+
+    sql: str
+    args: Mapping[str, Any] | Sequence[Any]
+    done: str
+
+
 class Connection:
     """A connection for one process, used by one thread at a time: others wait at its lock.
 
@@ -74,27 +84,28 @@ class Connection:
         self._synced_at = 0.0
         self._unsynced = False
         self._full = True
+        self._still = still
         self._only_look = _ONLY_LOOK if still else ""
         self._format = -1
         self._allow_format: Callable[[int], None] | None = None
+        self._stale = False  # closed after a failed COMMIT, to be opened again by the next use
+        self._log_pages = 0
+        self._proof: Proof | None = None
         with self._guarded():
-            mode = apsw.SQLITE_OPEN_READONLY if still else apsw.SQLITE_OPEN_READWRITE
-            name = f"file:{quote(path)}?immutable=1" if still else path
-            flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if still else 0)
-            self._raw = apsw.Connection(name, flags)
-            self._raw.set_busy_handler(self._keep_waiting)
-            self._configure()
+            self._file = _file_at(path)
+            self._open()
 
     def close(self) -> None:
         """Close; harmless when closed, and after a fork (where it must not touch the file)."""
         if self._pid == os.getpid():
-            with self._lock:
+            with self._lock, suppress(apsw.IOError, apsw.FullError):  # the log stays
+                self._stale = False
                 self._raw.close()
 
     def only_look(self, why: str = _ONLY_LOOK) -> None:
         """Refuse to write from now on, with ReadOnly that says why; SQLite refuses it too."""
-        self.run("PRAGMA query_only = ON")
         self._only_look = why
+        self.run("PRAGMA query_only = ON")
 
     def watch_format(self, allow: Callable[[int], None]) -> None:
         """Call `allow` with `user_version` in the first write transaction that finds another one.
@@ -149,23 +160,36 @@ class Connection:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One write transaction; takes the lock at once: a reader that upgrades fails unheard."""
+        """One write transaction; takes the lock at once: a reader that upgrades fails unheard.
+
+        When it raises, nothing was changed, but for StoredUnconfirmed and OutcomeUnknown: the disk
+        failed at the COMMIT.
+        """
         if self._only_look:
             raise ReadOnly(self._only_look)
         with self._guarded():
             self._choose_sync()
             before = self._raw.total_changes()
+            self._proof = None
             self._raw.execute("BEGIN IMMEDIATE")
             try:
                 self._check_format()
                 yield
-                self._raw.execute("COMMIT")
+                self._commit()
             except BaseException:
-                if self._raw.in_transaction:
-                    self._raw.execute("ROLLBACK")
+                self._roll_back()
                 raise
             if self._raw.total_changes() != before:
                 self._note_commit()
+            self._checkpoint()
+
+    def prove(self, sql: str, args: Mapping[str, Any] | Sequence[Any], done: str) -> None:
+        """Tell how it can be seen whether the transaction under way was committed.
+
+        The query finds a row of a random value that only it wrote. `done` says in a few words what
+        it did: "stored job 42".
+        """
+        self._proof = Proof(sql, args, done)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -175,12 +199,71 @@ class Connection:
             try:
                 yield
             finally:
-                if self._raw.in_transaction:
-                    self._raw.execute("ROLLBACK")
+                self._roll_back()
 
-    def sync_due(self) -> bool:
-        """Whether commits of more than a second ago may not be on disk yet."""
-        return self._unsynced and time.monotonic() - self._synced_at >= _SYNC_EVERY
+    def sync_due_in(self) -> float | None:
+        """Seconds until commits that may not be on disk must be; None when there are none."""
+        if not self._unsynced:
+            return None
+        return max(0.0, self._synced_at + _SYNC_EVERY - time.monotonic())
+
+    # -- commits, and what the disk may make of them
+
+    def _commit(self) -> None:
+        try:
+            self._raw.execute("COMMIT")
+        except apsw.IOError as error:
+            self._settle_doubt(error)
+
+    def _settle_doubt(self, error: apsw.IOError) -> None:
+        """Find out what became of a COMMIT that failed. Returns when it was stored after all.
+
+        When a sync failed its pages are in the log, unseen, until a later commit overwrites them or
+        a crash brings them to light. So the log is read anew and emptied: what was in it is in the
+        file then, or gone for good.
+        """
+        proof, stored, certain = self._proof, None, False
+        with suppress(apsw.Error, StorageError):  # as long as that fails there is no better answer
+            self._open_again()
+            if proof is not None:
+                stored = bool(self._raw.execute(proof.sql, proof.args).fetchall())
+            certain = self._empty_log()
+        where, what = safe_text(self.path), safe_text(str(error))
+        if stored and proof is not None:
+            if not certain:
+                raise StoredUnconfirmed(
+                    f"{proof.done}, but the disk of {where} failed to confirm it ({what}); look at"
+                    " the disk, and do not do it again"
+                ) from error
+        elif stored is None or not certain:
+            raise OutcomeUnknown(
+                f"the disk of {where} failed ({what}), and it is not known what was stored; look"
+                " at the disk and at 'queuectl list --all' before you do it again"
+            ) from error
+        else:
+            raise error
+
+    def _empty_log(self) -> bool:
+        """Whether all that can be seen is in the file now, synced, and nothing else in the log."""
+        ((busy, *_),) = self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not busy
+
+    def _roll_back(self) -> None:
+        if not self._stale and self._raw.in_transaction:
+            self._raw.execute("ROLLBACK")
+
+    def _checkpoint(self) -> None:
+        """What SQLite would do within COMMIT, where a failure makes a good commit look failed.
+
+        Nobody is told of it here: the next one tries again, and supervisors make their own.
+        """
+        if self._log_pages >= _CHECKPOINT_PAGES:
+            with suppress(apsw.Error):
+                self._raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _note_log(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
 
     def _check_format(self) -> None:
         if self._allow_format is None:
@@ -201,6 +284,35 @@ class Connection:
         if self._full:
             self._synced_at = time.monotonic()
 
+    # -- the connection
+
+    def _open(self) -> None:
+        mode = apsw.SQLITE_OPEN_READONLY if self._still else apsw.SQLITE_OPEN_READWRITE
+        name = f"file:{quote(self.path)}?immutable=1" if self._still else self.path
+        flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if self._still else 0)
+        self._raw = apsw.Connection(name, flags)
+        self._full, self._log_pages = True, 0
+        try:
+            self._raw.set_busy_handler(self._keep_waiting)
+            self._configure()
+            self._raw.set_wal_hook(self._note_log)  # in place of the checkpoint within COMMIT
+        except BaseException:
+            self._raw.close()
+            raise
+
+    def _open_again(self) -> None:
+        """After a failed sync the kernel and SQLite may disagree on what is in the log."""
+        self._stale = True
+        with suppress(apsw.Error):
+            self._raw.close()
+        if _file_at(self.path) != self._file:
+            raise StorageError(
+                f"{safe_text(self.path)} is another file now; stop what uses it and look for its"
+                " backup"
+            )
+        self._open()
+        self._stale = False
+
     def _configure(self) -> None:
         raw = self._raw
         for option, on in (
@@ -217,8 +329,8 @@ class Connection:
             "synchronous = FULL",
             "cell_size_check = ON",
             "mmap_size = 0",
-            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
             f"journal_size_limit = {_LOG_LIMIT}",
+            f"query_only = {'ON' if self._only_look else 'OFF'}",
         ):
             raw.execute(f"PRAGMA {pragma}").fetchall()
 
@@ -242,9 +354,19 @@ class Connection:
             )
         with self._lock:
             try:
+                if self._stale:
+                    self._open_again()
                 yield
             except apsw.Error as error:
                 raise _plain(error, self.path) from error
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
 
 
 def _plain(error: apsw.Error, path: str) -> QueuectlError:

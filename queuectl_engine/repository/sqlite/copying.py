@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from queuectl_engine import private
 from queuectl_engine.errors import QueuectlError, StorageError
 from queuectl_engine.job import OUTWARD, JobState, State
 from queuectl_engine.keeping import Copied
-from queuectl_engine.repository.sqlite import counting, place
+from queuectl_engine.repository.sqlite import counting
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.safe_text import safe_text
 
@@ -60,7 +61,7 @@ def beside(path: str, why: str, now: datetime) -> str:
     """A name for a copy of `path` in its directory, which says why and when it was made."""
     at = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{path}.{why}-{at}"
-    return name if not os.path.lexists(name) else f"{name}-{secrets.token_hex(2)}"
+    return name if not os.path.lexists(name) else f"{name}-{secrets.token_hex(4)}"
 
 
 def check_target(path: str, target: str, *, force: bool) -> None:
@@ -86,7 +87,7 @@ def check_target(path: str, target: str, *, force: bool) -> None:
 def temporary(target: str) -> Iterator[str]:
     """The name of an empty file in the same directory, ours alone; gone afterwards, if still so."""
     name = f"{target}.{secrets.token_hex(4)}.tmp"
-    place.make_file(name)
+    private.make_file(name)
     try:
         yield name
     finally:

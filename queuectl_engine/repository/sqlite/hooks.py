@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -165,6 +165,12 @@ def waiting(db: Connection) -> bool:
 def take(db: Connection, pool: int, room: int) -> list[DueHook]:
     """The oldest due hooks that no living pool runs, now this pool's."""
     return [_taken(db, pool, number, left) for number, left in db.run(FREE, (room,))]
+
+
+def still_taken(db: Connection, pool: int, taken: Sequence[DueHook]) -> list[DueHook]:
+    """Those that are this pool's, though the COMMIT that took them was said to have failed."""
+    sql = "SELECT 1 FROM hook_due WHERE id = ? AND pool = ? AND token = ?"
+    return [due for due in taken if db.run(sql, (due.id, pool, due.token))]
 
 
 def ended(db: Connection, due: DueHook, pool: int, failed: str | None, now: datetime) -> None:

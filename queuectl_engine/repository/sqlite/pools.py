@@ -82,7 +82,10 @@ def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
         pool.most_workers,
         schema.VERSION,
     )
-    return int(db.value(_START, row))
+    number = int(db.value(_START, row))
+    proof = "SELECT 1 FROM pool WHERE id = ? AND pid = ? AND started_ms = ?"
+    db.prove(proof, (number, pool.pid, ms(now)), f"registered pool {safe_text(pool.name)}")
+    return number
 
 
 def start_worker(db: Connection, pool: int, number: int, now: datetime) -> WorkerRow:

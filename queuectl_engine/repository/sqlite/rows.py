@@ -54,6 +54,11 @@ ATTEMPT: Final = """
 """
 
 
+def ids_text(first: int, last: int) -> str:
+    """Jobs with ids in a row, for people."""
+    return f"job {first}" if first == last else f"jobs {first} to {last}"
+
+
 def ms(moment: datetime) -> int:
     """Milliseconds since 1970, rounded down."""
     return (moment - _EPOCH) // _MS

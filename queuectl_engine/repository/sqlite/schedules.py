@@ -75,7 +75,10 @@ def add_schedule(db: Connection, new: NewSchedule, now: datetime) -> tuple[int, 
         _template(new.job),
         context_id(db, new.job.context),
     )
-    return int(db.value(_ADD, row)), True
+    number = int(db.value(_ADD, row))
+    proof = "SELECT 1 FROM schedule WHERE id = ? AND created_ms = ? AND template = ?"
+    db.prove(proof, (number, row[6], row[7]), f"stored schedule {number}")
+    return number, True
 
 
 def schedules(db: Connection) -> list[Schedule]:

@@ -18,6 +18,7 @@ from queuectl_engine.lifecycle import (
     Completed,
     Ending,
     Exited,
+    ForcedStop,
     GivenBack,
     Outcome,
     RetryAt,
@@ -31,6 +32,7 @@ from queuectl_engine.lifecycle import (
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
+    Claim,
     Ended,
     Output,
     Progress,
@@ -66,6 +68,10 @@ _END_ATTEMPT: Final = """
                        signal = :signal, reason = :words, cpu_ms = :cpu, peak_kib = :peak
      WHERE job = :job AND number = :number AND token = :token
 """
+_SETTLED: Final = """
+    SELECT 1 FROM attempt WHERE job = :job AND number = :number AND token = :token
+                            AND ended_ms = :ended AND result = :result
+"""
 _KEEP_LATE: Final = """
     UPDATE attempt SET late = :late
      WHERE job = :job AND number = :number AND token = :token AND result <> :result
@@ -75,8 +81,10 @@ _ADD_CAUSE: Final = """
     INSERT INTO cause (program, ended, line) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 """
 _FIND_CAUSE: Final = "SELECT id FROM cause WHERE program = ? AND ended = ? AND line = ?"
+# What was told before and perhaps not heard is told again.
 _ADD_OUTPUT: Final = """
     INSERT INTO output (job, number, seq, at_ms, marks, data) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO NOTHING
 """
 _DROP_OUTPUT: Final = """
     DELETE FROM output WHERE job = ? AND number = ? AND seq >= ? AND seq < ?
@@ -121,6 +129,9 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     who = _args(ended.attempt)
     columns = _columns(ended.outcome, ended.ending, ended.ended_at, now)
     rows = db.run(_SETTLE, {**who, **columns, "cause": _cause_id(db, ended.signature)})
+    written = {**who, "ended": ms(ended.ended_at), "result": result_of(ended.ending)}
+    if not rows and db.run(_SETTLED, written):  # by a COMMIT that was said to have failed
+        return Verdict.SETTLED, None
     if not rows:
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
@@ -128,10 +139,18 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
         return Verdict.LOST, None
     db.run(_END_ATTEMPT, {**who, **_history(ended)})
     _write_output(db, ended.attempt, ended.output)
+    db.prove(_SETTLED, written, f"settled job {ended.attempt.job}")
     state = State(rows[0][0])
     telling.ended(db, ended.attempt, state)
     hooks.settled(db, ended.attempt.job, state, rows[0][1:], ended.ending, now)
     return Verdict.SETTLED, state
+
+
+def give_back(db: Connection, claims: Sequence[Claim]) -> None:
+    """Undo claims of which nothing was started."""
+    for claim in claims:
+        begun, ending = claim.job.started_at or claim.job.updated_at, ForcedStop()
+        settle(db, Ended(claim.attempt, ending, GivenBack(words(ending)), begun), begun)
 
 
 def progress(db: Connection, item: Progress) -> None:
