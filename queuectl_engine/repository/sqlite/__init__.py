@@ -1,9 +1,9 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
-`adding` stores jobs · `turns` settles, `claiming` claims · `needs` and `mutexes` know who waits for
-whom · `acts` is what people do · `reading` what they see · `telling` what those hear who watch ·
-`pools` who is registered · `schedules` what recurs · `hooks` who is told · `upkeep` the file ·
-`schema` the tables · `bell` wakes workers.
+`adding` stores jobs, `alike` many at once · `turns` settles, `claiming` claims · `needs` and
+`mutexes` know who waits for whom · `acts` is what people do · `reading` what they see · `telling`
+what those hear who watch · `pools` who is registered · `schedules` what recurs · `hooks` who is
+told · `upkeep` the file · `schema` the tables · `bell` wakes workers.
 """
 
 from __future__ import annotations
@@ -123,6 +123,12 @@ class SqliteRepository:
             added = adding.add(self._db, jobs, now)
         self.ring()
         return added
+
+    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> list[int]:
+        with self._db.writing():
+            ids = adding.add_lines(self._db, first, lines, now)
+        self.ring()
+        return ids
 
     def identity(self) -> str:
         return str(self._db.value("SELECT uuid FROM meta"))
