@@ -153,6 +153,7 @@ class Engine:
             cwd=around.get("cwd"),
             env=around.get("env"),
             shell=around.get("shell") or self.settings.shell,
+            shell_asked=bool(around.get("shell")),
             also=self.settings.capture_env,
         )
 

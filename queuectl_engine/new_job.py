@@ -284,6 +284,7 @@ def capture_context(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     shell: str = DEFAULT_SHELL,
+    shell_asked: bool = False,
     also: Sequence[str] = (),
     around: Mapping[str, str] = os.environ,
 ) -> Context:
@@ -304,6 +305,7 @@ def capture_context(
         user=user_name(),
         captured=_captured(around, (*CAPTURED, *also)),
         env=dict(env or {}),
+        shell_asked=shell_asked,
     )
 
 

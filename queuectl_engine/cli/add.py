@@ -106,7 +106,9 @@ def _read_env(
     callback=_read_env,
     help="Variable to set; without a value, as it is here.",
 )
-@click.option("--shell", metavar="PATH", help="Shell that runs LINE, instead of /bin/sh.")
+@click.option(
+    "--shell", metavar="PATH", help="Shell that runs LINE in any case, instead of /bin/sh."
+)
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
 @label_option("Label to find it by; repeatable.")

@@ -32,6 +32,7 @@ class Around:
     user: str | None = None
     captured: Mapping[str, str | None] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    shell_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def _around(value: Mapping[str, Any], known: Mapping[str, Any]) -> Around:
         raise BadInput("'captured' must be an object of strings and nulls")
     if not isinstance(user, str | None):
         raise BadInput("'user' must be a string")
-    return Around(umask=mask, user=user, captured=captured, **known)
+    asked = value.get("shell_asked") is True
+    return Around(umask=mask, user=user, captured=captured, shell_asked=asked, **known)
 
 
 def _is_here(engine: Engine, origin: str, here: str) -> bool:
@@ -146,9 +148,8 @@ class Builder:
         # Not checked: the directory may be on a disk that is not mounted yet.
         here = self._here
         captured = here.captured if around.captured is None else around.captured
-        name = json.dumps(
-            [around.cwd, around.shell, around.umask, around.user, captured, around.env]
-        )
+        shell = (around.shell, around.shell_asked)
+        name = json.dumps([around.cwd, shell, around.umask, around.user, captured, around.env])
         if name not in self._contexts:
             if len(self._contexts) >= _CONTEXTS:
                 self._contexts.clear()
@@ -159,5 +160,6 @@ class Builder:
                 user=around.user or here.user,
                 captured=captured,
                 env=dict(around.env),
+                shell_asked=around.shell_asked,
             )
         return self._contexts[name]

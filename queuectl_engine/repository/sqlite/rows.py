@@ -144,6 +144,7 @@ def body_of(context: Context) -> str:
         "user": context.user,
         "captured": dict(context.captured),
         "env": dict(context.env),
+        **({"shell_asked": True} if context.shell_asked else {}),
     }
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
