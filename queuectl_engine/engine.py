@@ -54,6 +54,7 @@ from queuectl_engine.new_job import (
     Changes,
     Policy,
     Surroundings,
+    alike_in_portions,
     capture_context,
     check_limit,
     check_moment,
@@ -166,6 +167,7 @@ class Engine:
             env=around.get("env"),
             shell=around.get("shell") or self.settings.shell,
             secrets=around.get("secrets") or (),
+            shell_asked=bool(around.get("shell")),
             also=self.settings.capture_env,
         )
 
@@ -203,6 +205,22 @@ class Engine:
         for portion in in_portions(jobs, ADDED_AT_ONCE):
             added += self._repository.add(portion, now=_now())
         return added
+
+    def add_lines(
+        self, lines: Iterable[str], *, context: Context | None = None, **policy: Unpack[Policy]
+    ) -> list[int]:
+        """Store a job for each line of shell, all of one policy; their ids in order.
+
+        The fastest way to add many. Like `add_many` in portions of a few thousand: an error leaves
+        those before it stored. Raises BadInput, also for a `key`: it could name only one of them.
+        """
+        return [
+            job_id
+            for first, rest in alike_in_portions(
+                lines, ADDED_AT_ONCE, context or self.context(), **policy
+            )
+            for job_id in self._repository.add_lines(first, rest, now=_now())
+        ]
 
     # -- reading
 

@@ -89,17 +89,23 @@ class Context:
     captured: Mapping[str, str | None] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    shell_asked: bool = False
+
+    @property
+    def spares_shell(self) -> bool:
+        """Whether a line that means the same without a shell may run without one."""
+        return self.shell == DEFAULT_SHELL and not self.shell_asked
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job that is not stored yet. Make it with `Engine.new_job`, which checks every field.
 
-    `argv` None means that `context.shell -c command` runs; else exactly that argv, without a shell,
-    and `command` is its quoted form for people. `schedule` is the one that adds it, if one does.
-    `on_dead` and `on_completed` are lines for that shell, run when the job has ended so. `origin`
-    names the same job elsewhere: one that was imported from there before is not stored again,
-    whatever became of it.
+    `argv` None means that `context.shell -c command` runs, or, where that means the same, the
+    program that it names; else exactly that argv runs, without a shell, and `command` is its quoted
+    form for people. `schedule` is the one that adds it, if one does. `on_dead` and `on_completed`
+    are lines for that shell, run when the job has ended so. `origin` names the same job elsewhere:
+    one that was imported from there before is not stored again, whatever became of it.
     """
 
     command: str

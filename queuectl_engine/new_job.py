@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import islice
 from types import UnionType
 from typing import Final, TypedDict, Unpack, cast
 
@@ -262,12 +263,32 @@ def in_portions(jobs: Iterable[NewJob], most: int) -> Iterator[list[NewJob]]:
         yield portion
 
 
+def alike_in_portions(
+    lines: Iterable[str], most: int, context: Context, **policy: Unpack[Policy]
+) -> Iterator[tuple[NewJob, list[str]]]:
+    """Jobs for lines of shell that differ in nothing else: the first, and the lines of the others.
+
+    As many as one transaction may add. Raises BadInput.
+    """
+    if policy.get("key") is not None:
+        raise BadInput("a key names one job, and these may be many; add them without")
+    left = iter(lines)
+    for line in left:
+        first = new_job(line, context, **policy)
+        if first.argv is not None:
+            raise _no_line()
+        rest = list(islice(left, max(most // weight(first), 1) - 1))
+        check_lines(rest)
+        yield first, rest
+
+
 def capture_context(
     *,
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     shell: str = DEFAULT_SHELL,
     secrets: Sequence[str] = (),
+    shell_asked: bool = False,
     also: Sequence[str] = (),
     around: Mapping[str, str] = os.environ,
 ) -> Context:
@@ -289,6 +310,7 @@ def capture_context(
         captured=_captured(around, (*CAPTURED, *also)),
         env=dict(env or {}),
         secrets=checked_secrets(secrets, env or {}),
+        shell_asked=shell_asked,
     )
 
 
@@ -413,6 +435,22 @@ def _check_command(line: str, argv: tuple[str, ...] | None) -> None:
             raise BadInput(
                 f"the command is longer than {LONGEST_COMMAND} bytes; put it into a script"
             )
+
+
+def check_lines(lines: Sequence[str]) -> None:
+    """Raise BadInput unless each can be a command for the shell; all are looked at together."""
+    if any(kind is not str for kind in set(map(type, lines))):
+        raise _no_line()
+    together = "".join(lines)
+    longest = 4 * max(map(len, lines), default=0)  # bytes that UTF-8 may take
+    fine = "\0" not in together and _encodable(together) and longest <= LONGEST_COMMAND
+    if not (fine and all(map(str.strip, lines))):
+        for line in lines:
+            _check_command(line, None)
+
+
+def _no_line() -> BadInput:
+    return BadInput("a line to run is text; programs with arguments go to add_many")
 
 
 def _encodable(text: str) -> bool:

@@ -177,6 +177,43 @@ def test_a_bulk_add_is_stored_in_chunks_and_says_where_it_stopped(
     assert [job.command for job in queue.jobs()] == ["other", "echo 0", "echo 1", "echo 2"]
 
 
+def test_lines_are_added_in_portions(queue: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "ADDED_AT_ONCE", 10)
+    lines = [f"echo {n}" for n in range(25)]
+
+    added = queue.add_lines(iter(lines), queue="mail", labels=["red"])
+
+    stored = queue.get_all(added)
+    assert [job.command for job in stored] == lines
+    assert {(job.queue, job.labels) for job in stored} == {("mail", ("red",))}
+    assert queue.add_lines([]) == []
+
+
+@pytest.mark.parametrize("bad", ["", " ", "a\0b", "\ud800", "x" * 200_000, 7, ["echo", "7"]])
+def test_a_bad_line_is_refused_with_its_portion(
+    queue: Engine, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    """Whether it is the first of a portion or another one."""
+    monkeypatch.setattr(engine, "ADDED_AT_ONCE", 2)
+
+    for before in (2, 3):
+        with pytest.raises(BadInput):
+            queue.add_lines(["true"] * before + [bad])
+
+    assert queue.counts().of(JobState.PENDING) == 4
+
+
+def test_a_key_is_not_for_many_lines(queue: Engine) -> None:
+    with pytest.raises(BadInput, match="key"):
+        queue.add_lines(["true"], key="mine")
+
+
+def test_long_lines_of_few_bytes_are_taken(queue: Engine) -> None:
+    line = "x" * (128 * 1024 - 1)
+
+    assert queue.get(queue.add_lines(["true", line])[1]).command == line
+
+
 def test_a_bulk_add_reads_its_jobs_as_it_goes(queue: Engine) -> None:
     context = queue.context()
 

@@ -113,7 +113,9 @@ def _read_env(
     multiple=True,
     help="Variable from 'queuectl secret', read at the start.",
 )
-@click.option("--shell", metavar="PATH", help="Shell that runs LINE, instead of /bin/sh.")
+@click.option(
+    "--shell", metavar="PATH", help="Shell that runs LINE in any case, instead of /bin/sh."
+)
 @click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
 @click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
 @label_option("Label to find it by; repeatable.")

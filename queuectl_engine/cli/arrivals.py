@@ -33,6 +33,7 @@ class Around:
     captured: Mapping[str, str | None] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Sequence[str] = ()
+    shell_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ def _around(value: Mapping[str, Any], known: Mapping[str, Any]) -> Around:
         raise BadInput("'captured' must be an object of strings and nulls")
     if not isinstance(user, str | None):
         raise BadInput("'user' must be a string")
-    return Around(umask=mask, user=user, captured=captured, **known)
+    asked = value.get("shell_asked") is True
+    return Around(umask=mask, user=user, captured=captured, shell_asked=asked, **known)
 
 
 def _is_here(engine: Engine, origin: str, here: str) -> bool:
@@ -151,6 +153,7 @@ class Builder:
             [
                 around.cwd,
                 around.shell,
+                around.shell_asked,
                 around.umask,
                 around.user,
                 captured,
@@ -169,5 +172,6 @@ class Builder:
                 captured=captured,
                 env=dict(around.env),
                 secrets=checked_secrets(around.secrets, around.env),
+                shell_asked=around.shell_asked,
             )
         return self._contexts[name]

@@ -37,6 +37,7 @@ from queuectl_engine.job import (
     WorkerInfo,
 )
 from queuectl_engine.metrics import BUCKETS, Histogram, QueueMetrics
+from queuectl_engine.plain_line import runs_directly
 from queuectl_engine.schedule import Schedule
 from queuectl_engine.settings import Database
 
@@ -87,6 +88,7 @@ def exported(stored: Job, context: Context, origin: str) -> Shape:
         **job(stored),
         "cwd": context.cwd,
         "shell": context.shell,
+        "shell_asked": context.shell_asked,
         "umask": f"{context.umask:04o}",
         "user": context.user,
         "captured": dict(context.captured),
@@ -132,6 +134,7 @@ def whole_job(
         **job(stored),
         "cwd": context.cwd,
         "shell": context.shell,
+        "directly": runs_directly(stored, context),
         "umask": f"{context.umask:04o}",
         "user": context.user,
         "env": sorted(context.env),

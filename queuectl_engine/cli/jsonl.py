@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn, cast
 
 from queuectl_engine.engine import Engine
 from queuectl_engine.errors import BadInput
 from queuectl_engine.job import Context, NewJob
-from queuectl_engine.new_job import Policy, Surroundings
+from queuectl_engine.new_job import Policy, Surroundings, check_lines
 from queuectl_engine.safe_text import safe_text
 from queuectl_engine.times import parse_duration, parse_moment
 
@@ -24,10 +25,14 @@ class LineReader:
         self._engine = engine
         self._policy = policy
         self._context = engine.context(**around)
+        self._first: NewJob | None = None  # all others are like it
 
     def job(self, line: str) -> NewJob:
         """A job that runs the line under the shell. Raises BadInput."""
-        return self._engine.new_job(line, self._context, **self._policy)
+        if self._first is None:
+            self._first = self._engine.new_job(line, self._context, **self._policy)
+        check_lines([line])
+        return replace(self._first, command=line)
 
 
 class ObjectReader:

@@ -144,7 +144,9 @@ def _tsp_job(number: int, found: re.Match[str], failed: bool) -> Arrival:
     if line := _SHELL_LINE.fullmatch(command):
         shell = _SHELLS.get(line["shell"], line["shell"])
         if shell.startswith("/"):
-            return Arrival(number, line["line"], ONCE, Around(shell=shell), origin)
+            return Arrival(
+                number, line["line"], ONCE, Around(shell=shell, shell_asked=True), origin
+            )
     return Arrival(number, tuple(command.split()), ONCE, origin=origin)
 
 

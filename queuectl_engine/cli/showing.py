@@ -17,6 +17,7 @@ from queuectl_engine.cli.terminal import note, on_terminal, say, when
 from queuectl_engine.engine import Engine
 from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import After, Attempt, Context, Event, Job, JobState
+from queuectl_engine.plain_line import runs_directly
 
 ON_TERMINAL: Final = 64 * 1024  # bytes of output, at the end
 _SHOWN: Final = 20  # jobs that a line names
@@ -57,7 +58,7 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield from [("key", job.key)] if job.key else []
     yield "state", job.state.value
     yield "command", job.command
-    yield "shell", "none: program and arguments" if job.argv else context.shell
+    yield "shell", _shell(job, context)
     yield "directory", context.cwd
     yield from [("environment", " ".join(sorted(context.env)))] if context.env else []
     yield from [("secrets", " ".join(context.secrets))] if context.secrets else []
@@ -80,6 +81,12 @@ def _details(job: Job, context: Context) -> Iterator[tuple[str, str]]:
     yield from [("reason", job.reason)] if job.reason else []
     yield from [("stuck", job.parked)] if job.parked else []
     yield from [("cancel", "asked for; it is being ended")] if job.cancel_asked else []
+
+
+def _shell(job: Job, context: Context) -> str:
+    if job.argv:
+        return "none: program and arguments"
+    return "none needed: run directly" if runs_directly(job, context) else context.shell
 
 
 def _dependencies(engine: Engine, job: Job) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ from queuectl_engine.lifecycle import (
     TimedOut,
     outcome_of,
 )
+from queuectl_engine.plain_line import plain_words
 from queuectl_engine.pool import processes
 from queuectl_engine.pool.output import OutputBuffer
 from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Progress, Usage
@@ -97,13 +98,15 @@ class Run:
         """Start the command. Raises NotRun when there is nothing to wait for."""
         context, job = self.claim.context, self.claim.job
         argv = job.argv or (context.shell, "-c", job.command)
+        plain = plain_words(job.command) if job.argv is None and context.spares_shell else None
         pipes: list[int] = []
         try:
             for _ in Stream:
                 pipes += os.pipe2(os.O_CLOEXEC)
             with as_the_job(context.cwd, context.umask):
                 self._copy = _opened(job.log_file)
-                self.pid = spawn(argv, env, pipes[1], pipes[3])
+                spared = plain and spawn_plain(plain, env, pipes[1], pipes[3])
+                self.pid = spared or spawn(argv, env, pipes[1], pipes[3])
             self.pidfd = os.pidfd_open(self.pid)
             self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             processes.prefer_for_oom(self.pid)
@@ -289,8 +292,30 @@ def as_the_job(cwd: str, umask: int) -> Iterator[None]:
 
 def spawn(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
     """Start a program as leader of its own session, with default signals and no files of ours."""
+    return _spawn(_program(argv[0], env.get("PATH", os.defpath)), argv, env, out, err)
+
+
+def spawn_plain(words: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int | None:
+    """The same for the words of a plain line; None where only a shell does as a shell would.
+
+    So it is the shell that says that there is no such program, and that runs a script without #!.
+    """
+    path = env.get("PATH", "")
+    odd = not path or "~" in path or "%" in path or f"BASH_FUNC_{words[0]}%%" in env
+    program = None if odd else shutil.which(words[0], path=path)
+    if program is None:
+        return None
+    try:
+        return _spawn(program, words, env, out, err)
+    except OSError as error:
+        if error.errno in NOT_ITS_FAULT:
+            raise
+        return None
+
+
+def _spawn(program: str, argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
     return os.posix_spawn(
-        _program(argv[0], env.get("PATH", os.defpath)),
+        program,
         argv,
         env,
         file_actions=(

@@ -1,10 +1,11 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
-`adding` stores jobs · `turns` settles, `claiming` claims · `needs` and `mutexes` know who waits for
-whom · `acts` is what people do · `reading` what they see · `telling` what those hear who watch ·
-`pools` who is registered · `schedules` what recurs · `hooks` who is told · `bell` wakes workers ·
-`schema` the tables, `migrating` the way to them, `foreign` who made them · `upkeep` keeps the file
-small · `copying` and `restoring` make other files of it and take them back · `counting` recounts.
+`adding` stores jobs, `alike` many at once · `turns` settles, `claiming` claims · `needs` and
+`mutexes` know who waits for whom · `acts` is what people do · `reading` what they see · `telling`
+what those hear who watch · `pools` who is registered · `schedules` what recurs · `hooks` who is
+told · `bell` wakes workers · `schema` the tables, `migrating` the way to them, `foreign` who made
+them · `upkeep` keeps the file small · `copying` and `restoring` make other files of it and take them
+back · `counting` recounts.
 """
 
 from __future__ import annotations
@@ -138,6 +139,12 @@ class SqliteRepository:
             added = adding.add(self._db, jobs, now)
         self.ring()
         return added
+
+    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> list[int]:
+        with self._db.writing():
+            ids = adding.add_lines(self._db, first, lines, now)
+        self.ring()
+        return ids
 
     def identity(self) -> str:
         return str(self._db.value("SELECT uuid FROM meta"))

@@ -5,27 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from queuectl_engine.errors import KeyTaken
 from queuectl_engine.exit_codes import exit_codes_text
 from queuectl_engine.job import OUTWARD, Added, Context, JobState, NewJob, State
-from queuectl_engine.repository.sqlite import mutexes, needs, telling
+from queuectl_engine.repository.sqlite import alike, mutexes, needs, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.needs import OF_LABEL
 from queuectl_engine.repository.sqlite.rows import body_of, ids_text, labels_text, ms
 from queuectl_engine.safe_text import safe_text
 
 _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
-
-_INSERT: Final = """
-    INSERT INTO job (id, queue, state, priority, run_at_ms, max_retries, timeout_ms,
-                     allow_background, created_ms, updated_ms, context, nonce, key, log_file, argv,
-                     command, labels, retry_on, no_retry_on, schedule, on_dead, on_completed,
-                     waits, mutex)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
 
 _CAME_AS: Final = """
     SELECT origin.job, job.state
@@ -41,15 +34,31 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
     nonces = memoryview(os.urandom(8 * len(jobs))).cast("q")
     added = [batch.add(job, nonce) for job, nonce in zip(jobs, nonces, strict=True)]
     batch.store()
-    _prove(db, added, nonces)
+    if new := [(one.id, nonce) for one, nonce in zip(added, nonces, strict=True) if one.created]:
+        _prove(db, new[0][0], new[-1][0], new[0][1])
     return added
 
 
-def _prove(db: Connection, added: Sequence[Added], nonces: Sequence[int]) -> None:
-    new = [(one.id, nonce) for one, nonce in zip(added, nonces, strict=True) if one.created]
-    if new:
-        done = f"stored {ids_text(new[0][0], new[-1][0])}"
-        db.prove("SELECT 1 FROM job WHERE id = ? AND nonce = ?", new[-1], done)
+def add_lines(db: Connection, first: NewJob, lines: Sequence[str], now: datetime) -> list[int]:
+    """Store a job, and one like it for each of the lines; see `JobRepository.add_lines`."""
+    if first.mutex is not None or first.labels or first.after:  # they are not all alike
+        jobs = [first, *(replace(first, command=line) for line in lines)]
+        return [added.id for added in add(db, jobs, now)]
+    number = db.value(_NEXT_ID) or 1
+    state = State.SCHEDULED if first.run_at and first.run_at > now else State.READY
+    queue, context = queue_id(db, first.queue), context_id(db, first.context)
+    (nonce,) = memoryview(os.urandom(8)).cast("q")
+    values = _values(first, number, state, None, queue, context, now, nonce)
+    alike.insert_lines(db, values, lines)
+    telling.added(db, number, 1 + len(lines))
+    _prove(db, number, number + len(lines), nonce)
+    return list(range(number, number + 1 + len(lines)))
+
+
+def _prove(db: Connection, first: int, last: int, nonce: int) -> None:
+    # By the first: copies of it have nonces that SQLite made.
+    done = f"stored {ids_text(first, last)}"
+    db.prove("SELECT 1 FROM job WHERE id = ? AND nonce = ?", (first, nonce), done)
 
 
 class _Batch:
@@ -67,7 +76,7 @@ class _Batch:
         self._keys: dict[str, NewJob] = {}
         self._ids: dict[str, int] = {}  # by key
         self._fronts: dict[tuple[str, int], int] = {}  # mutex and queue: best priority made ready
-        self._rows: list[tuple[object, ...]] = []
+        self._rows: list[alike.Values] = []
         self._needs: list[tuple[int, needs.Found]] = []
 
     def add(self, job: NewJob, nonce: int) -> Added:
@@ -98,7 +107,7 @@ class _Batch:
 
     def store(self) -> None:
         """Write what was taken in so far."""
-        self._db.run_many(_INSERT, self._rows)
+        alike.insert(self._db, self._rows)
         needs.add(self._db, self._needs)
         telling.added(self._db, self._first, len(self._rows))
         self._rows, self._needs, self._first = [], [], self._next
@@ -156,10 +165,14 @@ def _values(
     context: int,
     now: datetime,
     nonce: int,
-) -> tuple[object, ...]:
+) -> alike.Values:
+    """In the order of `alike.COLUMNS`."""
     at = ms(now)
     return (
         job_id,
+        nonce,
+        job.command,
+        None if job.argv is None else json.dumps(job.argv),
         queue,
         state.value,
         job.priority,
@@ -170,11 +183,8 @@ def _values(
         at,
         at,
         context,
-        nonce,
         job.key,
         job.log_file,
-        None if job.argv is None else json.dumps(job.argv),
-        job.command,
         labels_text(job.labels),
         exit_codes_text(job.retry_on) or None,
         exit_codes_text(job.no_retry_on) or None,

@@ -150,6 +150,7 @@ def body_of(context: Context) -> str:
         "captured": dict(context.captured),
         "env": dict(context.env),
         **({"secrets": sorted(context.secrets)} if context.secrets else {}),
+        **({"shell_asked": True} if context.shell_asked else {}),
     }
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
