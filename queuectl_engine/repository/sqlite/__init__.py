@@ -4,8 +4,8 @@
 `mutexes` know who waits for whom · `acts` is what people do · `reading` what they see · `telling`
 what those hear who watch · `pools` who is registered · `schedules` what recurs · `hooks` who is
 told · `bell` wakes workers · `schema` the tables, `migrating` the way to them, `foreign` who made
-them · `upkeep` keeps the file small · `copying` and `restoring` make other files of it and take them
-back · `counting` recounts.
+them · `upkeep` keeps the file small · `copying` and `restoring` make other files of it and take
+them back · `counting` recounts.
 """
 
 from __future__ import annotations
