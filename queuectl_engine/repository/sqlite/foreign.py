@@ -11,7 +11,7 @@ import os
 from functools import cache
 from typing import Final
 
-from queuectl_engine.errors import UnsafeStorage
+from queuectl_engine.errors import StorageError, UnsafeStorage
 from queuectl_engine.repository.sqlite import schema, upkeep
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.safe_text import safe_text
@@ -25,9 +25,12 @@ _SCHEMA: Final = """
 
 def check(db: Connection) -> None:
     """Refuse a file from elsewhere that holds more or other than we make. Raises UnsafeStorage."""
-    if db.run("SELECT owner, machine FROM meta") == [(os.getuid(), upkeep.machine_id())]:
-        return
+    made = db.run("SELECT owner, machine FROM meta")
     where = safe_text(db.path)
+    if len(made) != 1:
+        raise StorageError(f"{where} is damaged: it does not say who made it; use another copy")
+    if made[0] == (os.getuid(), upkeep.machine_id()):
+        return
     if db.value("PRAGMA user_version") > schema.VERSION:
         raise UnsafeStorage(
             f"{where} was made elsewhere by a newer queuectl, so what it holds cannot be checked; "
