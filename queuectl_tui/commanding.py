@@ -19,6 +19,7 @@ COMMANDS: Final = (
     "add", "list", "show", "logs", "wait", "requeue", "cancel", "delete", "edit", "failures",
     "explain", "status", "queues", "labels", "pause", "resume", "worker", "pools", "scale", "stop",
     "initdb", "completion", "schedule", "hook", "events", "export", "import", "limit", "metrics",
+    "doctor", "backup", "restore", "prune", "retention",
 )  # fmt: skip
 _MOST: Final = 64 * 1024  # bytes of what a line prints that are shown
 _LOOK: Final = 0.1  # seconds between two looks whether it was stopped

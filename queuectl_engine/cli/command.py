@@ -52,6 +52,11 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Setup": {
         "initdb": "initdb:initdb",
+        "doctor": "doctor:doctor",
+        "backup": "keeping:backup",
+        "restore": "keeping:restore",
+        "prune": "keeping:prune",
+        "retention": "keeping:retention",
         "completion": "completion:completion",
     },
 }
