@@ -53,7 +53,9 @@ def logout(repository: JobRepository) -> Found:
 
 
 def _ready(repository: JobRepository) -> int:
-    return repository.counts().of(State.READY)
+    """Jobs that a worker would take."""
+    queues = [queue for queue in repository.queues() if not queue.paused]
+    return sum(queue.counts.get(State.READY, 0) for queue in queues)
 
 
 CHECKS: Final[dict[str, Check]] = {"pools": pools, "logout": logout}

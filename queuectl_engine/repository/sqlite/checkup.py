@@ -16,7 +16,7 @@ from typing import Final
 
 import apsw
 
-from queuectl_engine.errors import QueuectlError, StorageBusy, UnsafeStorage
+from queuectl_engine.errors import QueuectlError, StorageBusy, StorageError, UnsafeStorage
 from queuectl_engine.keeping import Finding, Level
 from queuectl_engine.repository.sqlite import (
     counting,
@@ -235,9 +235,15 @@ def integrity(patient: Patient) -> Found:
     if patient.quick:
         yield Finding("integrity", Level.NOTE, "not looked at (--quick)")
         return
-    problems = [str(row[0]) for row in db.run("PRAGMA integrity_check(100)")]
+    try:
+        problems = [str(row[0]) for row in db.run("PRAGMA integrity_check(100)")]
+    except StorageBusy:
+        raise
+    except StorageError as error:  # so damaged that the check cannot go on
+        problems = [str(error)]
     if problems != ["ok"]:
-        text = f"damaged in {len(problems)} places: {safe_text(problems[0])}"
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        text = f"{safe_text(problems[0])}{more}"
         yield Finding("integrity", Level.BAD, text, _RECOVER)
         return
     if broken := db.run("PRAGMA foreign_key_check"):
