@@ -9,7 +9,7 @@ This is the public API; the terminal UI and the command line use nothing else. I
 no pool code.
 """
 
-from queuectl_engine.engine import Engine, Scan, open_engine
+from queuectl_engine.engine import Engine, Scan, examine, open_engine, restore
 from queuectl_engine.errors import (
     BadInput,
     ExitCode,
@@ -61,6 +61,7 @@ from queuectl_engine.job import (
     View,
     WorkerInfo,
 )
+from queuectl_engine.keeping import Copied, Finding, Level, Pruned, Restored
 from queuectl_engine.metrics import Histogram, QueueMetrics
 from queuectl_engine.plan import Act, Done, Plan, Selection, Undo
 from queuectl_engine.repository.protocol import Key, Page
@@ -80,6 +81,7 @@ __all__ = [
     "Cause",
     "Chunk",
     "Context",
+    "Copied",
     "Counts",
     "Database",
     "Done",
@@ -88,6 +90,7 @@ __all__ = [
     "Event",
     "ExitCode",
     "Filter",
+    "Finding",
     "Happening",
     "Histogram",
     "Hook",
@@ -98,6 +101,7 @@ __all__ = [
     "Key",
     "KeyTaken",
     "LabelInfo",
+    "Level",
     "Missed",
     "Need",
     "NewJob",
@@ -115,10 +119,12 @@ __all__ = [
     "PoolInfo",
     "PoolRefused",
     "Printed",
+    "Pruned",
     "QueueInfo",
     "QueueMetrics",
     "QueuectlError",
     "ReadOnly",
+    "Restored",
     "Scan",
     "Schedule",
     "Selection",
@@ -136,11 +142,13 @@ __all__ = [
     "__version__",
     "about",
     "choose_database",
+    "examine",
     "exit_codes_text",
     "open_engine",
     "parse_duration",
     "parse_filter",
     "parse_moment",
+    "restore",
     "safe_output",
     "safe_text",
 ]

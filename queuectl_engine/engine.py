@@ -48,6 +48,7 @@ from queuectl_engine.job import (
     Stream,
     View,
 )
+from queuectl_engine.keeping import Copied, Finding, Pruned, Restored
 from queuectl_engine.lifecycle import FINAL
 from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.new_job import (
@@ -65,7 +66,8 @@ from queuectl_engine.new_job import (
     user_name,
 )
 from queuectl_engine.plan import Act, Done, Plan, Selection, Undo, Was, command_line
-from queuectl_engine.repository import open_repository
+from queuectl_engine.pruning import prune
+from queuectl_engine.repository import copy_database, open_repository, restore_database
 from queuectl_engine.repository.protocol import JobRepository, Key, Matches, Page
 from queuectl_engine.safe_text import safe_text
 from queuectl_engine.schedule import Recurrence, Schedule, new_schedule
@@ -114,6 +116,37 @@ def open_engine(
         allow_owner=chosen.allow_owner,
     )
     return Engine(repository, chosen, load_settings(), read_only=read_only)
+
+
+def restore(
+    db: str | os.PathLike[str] | Database | None, backup: str | os.PathLike[str]
+) -> Restored:
+    """Let a database hold what a backup of it holds; it is named as for `open_engine`.
+
+    What was there is kept beside it, and `Restored` says how it is called. Jobs that ran when the
+    backup was made are settled as lost. Raises StorageBusy while a pool runs on the database,
+    NotAQueue or StorageError for a file that cannot be taken back; then nothing has changed.
+    """
+    chosen = db if isinstance(db, Database) else choose_database(os.fspath(db) if db else None)
+    return restore_database(chosen.location, os.fspath(backup), user=user_name(), now=_now())
+
+
+def examine(
+    db: str | os.PathLike[str] | Database | None = None,
+    *,
+    quick: bool = False,
+    recount: bool = False,
+) -> Iterator[Finding]:
+    """Look whether all is well with a database and its pools, each finding as it is found.
+
+    It may be damaged, locked or missing: that is a finding then, and nothing is raised but
+    BadInput. `quick` leaves out what reads the whole database; `recount` mends counts that are
+    wrong.
+    """
+    from queuectl_engine import doctor
+
+    chosen = db if isinstance(db, Database) else choose_database(os.fspath(db) if db else None)
+    return doctor.examine(chosen.location, quick=quick, recount=recount)
 
 
 class Engine:
@@ -716,6 +749,47 @@ class Engine:
 
         return stop(self._repository, self.find_pool(pool), now=now, timeout=timeout)
 
+    # -- keeping
+
+    def backup(self, target: str | os.PathLike[str], *, force: bool = False) -> Copied:
+        """Copy the database to a file, while it is in use: one moment, checked, on disk.
+
+        The file is a database that can be opened as it is. Raises QueuectlError for one that
+        exists, unless `force`, and StorageError when the database is damaged.
+        """
+        return copy_database(self.database.location, os.fspath(target), force=force)
+
+    def prune(
+        self,
+        older_than: timedelta,
+        *,
+        states: Sequence[JobState] = (JobState.COMPLETED,),
+        wanted: Filter | None = None,
+        dry_run: bool = False,
+    ) -> Pruned:
+        """Remove for good the jobs in these final states that ended so long ago, and match.
+
+        In small transactions, so that workers go on meanwhile. Jobs that another job waits for
+        stay. Space that becomes free goes back to the file system. Raises BadInput for a state that
+        is no end, and for a duration below zero.
+        """
+        if older_than < timedelta(0):
+            raise BadInput("an age cannot be below zero; try 30d")
+        before = _now() - older_than
+        return prune(self._repository, before, states, wanted or Filter(), count_only=dry_run)
+
+    def retention(self) -> timedelta | None:
+        """How long pools keep completed jobs; None, the default, keeps them for ever."""
+        return self._repository.retention()
+
+    def set_retention(self, keep: timedelta | None) -> None:
+        """Let pools remove completed jobs that are older than this, or none. Raises BadInput."""
+        if keep is not None and not timedelta(0) < keep <= _LONGEST_KEPT:
+            raise BadInput(
+                "completed jobs can be kept for a while up to a century; try 30d, or off"
+            )
+        self._repository.set_retention(keep)
+
     # --
 
     def _read_back(self, done: str, read: Callable[[], _T]) -> _T:
@@ -798,6 +872,7 @@ class Engine:
         return self._repository.pause(queues or None, paused=paused)
 
 
+_LONGEST_KEPT: Final = timedelta(days=36_525)
 _PAGE: Final = 1_000
 _ADVICE_BYTES: Final = 4_096
 

@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     NO_SUCH_JOB = 3
     JOB_FAILED = 4
+    WARNED = 5  # doctor: nothing is lost, but something wants to be looked at
     BUSY = 75  # EX_TEMPFAIL of sysexits.h: try again
     INTERRUPTED = 130  # 128 + SIGINT
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import IntEnum
 
 from queuectl_engine.job import JobState
@@ -56,13 +55,6 @@ class Pruned:
     def count(self) -> int:
         """All jobs together."""
         return sum(self.jobs.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long completed jobs are kept; `keep` is None when nothing removes them by itself."""
-
-    keep: timedelta | None
 
 
 class Level(IntEnum):

@@ -26,6 +26,15 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def duration_text(span: timedelta) -> str:
+    """The shortest way to type a duration: `30d`, `36h`, `90s`; whole seconds only."""
+    seconds = span // timedelta(seconds=1)
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds // _UNITS[unit]}{unit}"
+    return f"{seconds}s"
+
+
 def _parts(words: str) -> list[tuple[str, str]]:
     """Numbers and units that are all there is; none when there is anything else.
 

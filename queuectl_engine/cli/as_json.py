@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -36,6 +36,7 @@ from queuectl_engine.job import (
     Stream,
     WorkerInfo,
 )
+from queuectl_engine.keeping import Copied, Finding, Pruned, Restored
 from queuectl_engine.metrics import BUCKETS, Histogram, QueueMetrics
 from queuectl_engine.plain_line import runs_directly
 from queuectl_engine.schedule import Schedule
@@ -340,6 +341,7 @@ def status(
     queues: Sequence[QueueInfo],
     pools: Sequence[PoolInfo],
     estimate: Estimate,
+    keep: timedelta | None,
 ) -> Shape:
     """Everything at a glance; `counts` goes from outward state to number."""
     return {
@@ -349,7 +351,53 @@ def status(
         "pools": [pool(each) for each in pools],
         "empty_in": _seconds(estimate.total),
         "max_running": counts.max_running,
+        "keep_completed": _seconds(keep),
     }
+
+
+def copied(copied: Copied) -> Shape:
+    """A backup."""
+    return {"path": copied.path, "bytes": copied.size, "counts": _numbers(copied.jobs)}
+
+
+def restored(done: Restored) -> Shape:
+    """What a restore changed; `before` is null where nothing could be counted."""
+    return {
+        "db": done.path,
+        "before": None if done.before is None else _numbers(done.before),
+        "counts": _numbers(done.jobs),
+        "lost": [{"id": job, "state": state.value} for job, state in done.lost.items()],
+        "kept": done.kept,
+        "kept_whole": done.kept_whole,
+        "generation": done.generation,
+        "upgraded_from": done.upgraded_from,
+    }
+
+
+def pruned(done: Pruned, *, dry_run: bool) -> Shape:
+    """What a prune removed, or would."""
+    return {
+        "removed": 0 if dry_run else done.count,
+        "would_remove": done.count if dry_run else 0,
+        "counts": _numbers(done.jobs),
+        "output_bytes": done.output,
+        "returned_bytes": done.returned,
+        "waited_for": done.waited_for,
+    }
+
+
+def finding(finding: Finding) -> Shape:
+    """What a check of `doctor` found; `level` is ok, note, warn or bad."""
+    return {
+        "check": finding.check,
+        "level": finding.level.name.lower(),
+        "text": finding.text,
+        "advice": finding.advice,
+    }
+
+
+def _numbers(jobs: Mapping[JobState, int]) -> dict[str, int]:
+    return {state.value: number for state, number in jobs.items()}
 
 
 def print_json(value: object) -> None:

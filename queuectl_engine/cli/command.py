@@ -53,6 +53,11 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Setup": {
         "initdb": "initdb:initdb",
         "secret": "secret:secret_group",
+        "doctor": "doctor:doctor",
+        "backup": "keeping:backup",
+        "restore": "keeping:restore",
+        "prune": "keeping:prune",
+        "retention": "keeping:retention",
         "completion": "completion:completion",
     },
 }

@@ -14,6 +14,7 @@ from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, say
 from queuectl_engine.errors import ExitCode
 from queuectl_engine.estimate import about
+from queuectl_engine.times import duration_text
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -40,10 +41,10 @@ def status(session: Session, checks: tuple[Check, ...], as_json: bool) -> None:
         return
     with session.open(quiet=True) as engine:
         counts, queues, pools = engine.counts(), engine.queues(), engine.pools()
-        estimate = engine.estimate(pools)
+        estimate, keep = engine.estimate(pools), engine.retention()
         database = engine.database
     if as_json:
-        shapes.print_json(shapes.status(database, counts, queues, pools, estimate))
+        shapes.print_json(shapes.status(database, counts, queues, pools, estimate, keep))
         return
     numbers = (f"{number} {state}" for state, number in counts.outward().items())
     say(f"Database  {database.location} ({database.why})")
@@ -52,6 +53,8 @@ def status(session: Session, checks: tuple[Check, ...], as_json: bool) -> None:
         say(f"Empty in  {about(estimate.total)}")
     if counts.max_running is not None:
         say(f"Limit     {counts.max_running} running, over all queues")
+    if keep is not None:
+        say(f"Keeps     completed jobs for {duration_text(keep)}")
     if queues:
         say("")
         print_queues(queues, estimate)

@@ -73,3 +73,15 @@ def with_offset(moment: datetime) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 job`, `2 jobs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def size_text(size: int) -> str:
+    """Bytes for a person: `812 bytes`, `3.2 MiB`."""
+    if size < 1024:
+        return counted(size, "byte")
+    number, unit = size / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if number < 1024:
+            break
+        number, unit = number / 1024, larger
+    return f"{number:.1f} {unit}"

@@ -50,3 +50,14 @@ def logout_warning() -> str | None:
     if answer.stdout.split() != ["b", "true"]:
         return None
     return "the login manager will end this pool when you log out; run: loginctl enable-linger"
+
+
+def user_manager_warning(pid: int, proc: str = "/proc", linger: Path = _LINGER) -> str | None:
+    """What to say of a pool that the user's own service manager runs and will end; else None."""
+    try:
+        groups = Path(proc, str(pid), "cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    if "/user@" not in groups or (linger / user_name()).exists():
+        return None
+    return "it ends with your last logout; run: loginctl enable-linger"

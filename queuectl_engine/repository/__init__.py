@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from datetime import datetime
+
 from queuectl_engine.errors import BadInput
+from queuectl_engine.keeping import Copied, Finding, Restored
 from queuectl_engine.repository.protocol import JobRepository
 from queuectl_engine.settings import is_url
 
@@ -51,6 +56,37 @@ def create_database(
     from queuectl_engine.repository.sqlite import create
 
     return create(location, durability=durability, trust=trust, allow_owner=allow_owner)
+
+
+def copy_database(location: str, target: str, *, force: bool = False) -> Copied:
+    """Make a checked copy of a database that may be in use; with `force` it may replace a file.
+
+    Raises QueuectlError for a target that cannot be, StorageError for a damaged database.
+    """
+    _refuse_url(location)
+    from queuectl_engine.repository.sqlite import copying
+
+    return copying.copy(location, os.path.abspath(target), force=force)
+
+
+def restore_database(location: str, backup: str, *, user: str, now: datetime) -> Restored:
+    """Let a database hold what a copy of it holds; what was there is kept beside it.
+
+    Raises StorageBusy while a pool runs on it, NotAQueue and StorageError for a file that cannot
+    be taken back; then nothing has changed.
+    """
+    _refuse_url(location)
+    from queuectl_engine.repository.sqlite import restoring
+
+    return restoring.restore(location, os.path.abspath(backup), user=user, now=now)
+
+
+def examine_storage(location: str, *, quick: bool, recount: bool) -> Iterator[Finding]:
+    """What is found wrong and right with a database that may be in any condition."""
+    _refuse_url(location)
+    from queuectl_engine.repository.sqlite import checkup
+
+    return checkup.examine(location, quick=quick, recount=recount)
 
 
 def _refuse_url(location: str) -> None:

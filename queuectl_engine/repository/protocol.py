@@ -61,6 +61,20 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """What a `remove` came to: how many jobs by state, and the bytes of their output.
+
+    `waited_for` of the others stay because another job waits for them; `left` are for the next
+    call.
+    """
+
+    jobs: Mapping[State, int]
+    output: int
+    waited_for: int
+    left: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptId:
     """One attempt, and the random token that proves its ownership of the job."""
 
@@ -370,6 +384,32 @@ class JobRepository(Protocol):
     def delete(self, ids: Sequence[int], *, user: str, now: datetime) -> None:
         """Hide them and free their keys. Raises NoSuchJob, or WrongState for one that runs."""
 
+    def ended_before(self, before: datetime) -> Key:
+        """The place in FINISHED and DEAD from which on all jobs ended at this moment or earlier."""
+
+    def remove(
+        self,
+        ids: Sequence[int],
+        *,
+        before: datetime,
+        states: Collection[State],
+        count_only: bool = False,
+    ) -> Removed:
+        """Remove for good those of these jobs that are in such a state and ended before a moment.
+
+        A bounded number; the others are `left` for the next call. Jobs that another job waits for
+        stay. With `count_only` nothing is removed.
+        """
+
+    def shrink(self) -> int:
+        """Give some unused space back to the file system; how many bytes, 0 when none is left."""
+
+    def retention(self) -> timedelta | None:
+        """How long completed jobs are kept; None: until a person removes them."""
+
+    def set_retention(self, keep: timedelta | None) -> None:
+        """Change it; supervisors keep to it in `maintain`."""
+
     def act(
         self,
         what: Act,
@@ -597,7 +637,7 @@ class JobRepository(Protocol):
         """A descriptor that turns readable when this pool is rung. The caller owns it."""
 
     def maintain(self, *, now: datetime) -> None:
-        """Purge what was deleted more than a minute ago, and keep the log file small."""
+        """Purge what was deleted more than a minute ago, keep to `retention`, keep files small."""
 
     def sync_if_due(self, worker: int, *, now: datetime) -> float | None:
         """Put the commits of the last second on disk, if none did since.

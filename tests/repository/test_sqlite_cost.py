@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -19,7 +20,9 @@ from queuectl_engine.cause import Signature
 from queuectl_engine.filter import Filter, parse_filter
 from queuectl_engine.hook import HookEvent, new_hook
 from queuectl_engine.job import JobState, NewJob, View
+from queuectl_engine.keeping import Pruned
 from queuectl_engine.lifecycle import Exited
+from queuectl_engine.pruning import prune
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import Claim, Ended
 from tests.repository.driver import Driver
@@ -121,6 +124,20 @@ def limits(crowd: Crowd) -> None:
     crowd.repo.limit(None, None)
 
 
+def retention(crowd: Crowd) -> None:
+    """A setting by which nothing is too old yet."""
+    crowd.repo.set_retention(timedelta(days=1))
+    crowd.repo.maintain(now=crowd.drive.now)
+    crowd.repo.set_retention(None)
+
+
+def prune_nothing(crowd: Crowd) -> Pruned:
+    before = NOON - timedelta(days=1)
+    return prune(
+        crowd.repo, before, (JobState.COMPLETED, JobState.DEAD), Filter(), count_only=False
+    )
+
+
 WORK: dict[str, Callable[[Crowd], object]] = {
     "claim": lambda crowd: crowd.drive.claim(),
     "claim of one queue": lambda crowd: crowd.drive.claim("q1"),
@@ -141,6 +158,8 @@ WORK: dict[str, Callable[[Crowd], object]] = {
     ),
     "pause": lambda crowd: crowd.repo.pause(["q9"], paused=True),
     "no hook": lambda crowd: crowd.repo.hooks_wait(),
+    "retention": retention,
+    "nothing to prune": prune_nothing,
     "nothing fires": lambda crowd: crowd.repo.next_firing(),
     "nothing due": lambda crowd: crowd.repo.promote(now=crowd.drive.now),
     "add": lambda crowd: crowd.drive.add(queue="q0", key=None),

@@ -5,7 +5,7 @@
 what those hear who watch · `pools` who is registered · `schedules` what recurs · `hooks` who is
 told · `bell` wakes workers · `schema` the tables, `migrating` the way to them, `foreign` who made
 them · `upkeep` keeps the file small · `copying` and `restoring` make other files of it and take
-them back · `counting` recounts.
+them back · `pruning` removes · `counting` recounts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -53,6 +53,7 @@ from queuectl_engine.repository.protocol import (
     Page,
     PoolRow,
     Progress,
+    Removed,
     Turn,
     Verdict,
     WorkerRow,
@@ -71,6 +72,7 @@ from queuectl_engine.repository.sqlite import (
     needs,
     place,
     pools,
+    pruning,
     reading,
     schedules,
     telling,
@@ -91,6 +93,7 @@ class SqliteRepository:
         self._version = -1
         self._doubtful: list[Claim] = []  # of a COMMIT that failed: they may be ours
         self._doubtful_hooks: list[DueHook] = []
+        self._keeper = pruning.Keeper()
         self.run_directory = Path(f"{db.path}.d")
 
     @classmethod
@@ -292,6 +295,34 @@ class SqliteRepository:
         self.ring()
         with suppress(StorageError):  # the act is done; the next one purges
             upkeep.purge_deleted(self._db, now)
+
+    def ended_before(self, before: datetime) -> Key:
+        return pruning.ended_before(before)
+
+    def remove(
+        self,
+        ids: Sequence[int],
+        *,
+        before: datetime,
+        states: Collection[State],
+        count_only: bool = False,
+    ) -> Removed:
+        if count_only:
+            with self._db.reading():
+                return pruning.remove(self._db, ids, before, states, count_only=True)
+        telling.tally(self._db)  # its sums are made of what is about to go
+        with self._db.writing():
+            return pruning.remove(self._db, ids, before, states)
+
+    def shrink(self) -> int:
+        return pruning.shrink(self._db)
+
+    def retention(self) -> timedelta | None:
+        return pruning.retention(self._db)
+
+    def set_retention(self, keep: timedelta | None) -> None:
+        with self._db.writing():
+            pruning.set_retention(self._db, keep)
 
     def act(
         self,
@@ -568,6 +599,7 @@ class SqliteRepository:
         upkeep.purge_deleted(self._db, now)
         telling.tally(self._db)
         telling.forget(self._db)
+        self._keeper.turn(self._db, now)
         upkeep.tidy(self._db)
 
     def sync_if_due(self, worker: int, *, now: datetime) -> float | None:

@@ -59,7 +59,12 @@ _MEND: Final = {
 def drifts(db: Connection) -> list[Drift]:
     """The numbers that are off, as of one moment; reads every job."""
     with db.reading():
-        return [Drift(*row) for sql in (_JOBS, _CAUSES, _LABELS) for row in db.run(sql)]
+        return drifts_inside(db)
+
+
+def drifts_inside(db: Connection) -> list[Drift]:
+    """The same in a transaction of the caller."""
+    return [Drift(*row) for sql in (_JOBS, _CAUSES, _LABELS) for row in db.run(sql)]
 
 
 def mend(db: Connection, found: list[Drift]) -> None:

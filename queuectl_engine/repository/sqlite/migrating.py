@@ -8,6 +8,8 @@ takes nothing new from the moment of the upgrade on.
 from __future__ import annotations
 
 import os
+import random
+import time
 import uuid
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Final
 
 import apsw
 
-from queuectl_engine.errors import NotAQueue, StorageError
+from queuectl_engine.errors import NotAQueue, StorageBusy, StorageError
 from queuectl_engine.new_job import user_name
 from queuectl_engine.repository.holding import is_held
 from queuectl_engine.repository.sqlite import copying, schema
@@ -24,7 +26,13 @@ from queuectl_engine.repository.sqlite.rows import ms
 from queuectl_engine.repository.sqlite.upkeep import machine_id
 from queuectl_engine.safe_text import safe_text
 
+_PATIENCE: Final = 5.0  # seconds
 _UPGRADE: Final = "pip install --upgrade queuectl-tui"
+# One statement, so one moment: another process may be making the file.
+_WHOSE: Final = """
+    SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+      FROM pragma_application_id, pragma_user_version
+"""
 _META: Final = """
     INSERT INTO meta (one, min_reader, min_writer, uuid, generation, made_ms, made_by, owner,
                       machine, durability)
@@ -57,13 +65,12 @@ def prepare(db: Connection, now: datetime, durability: str, *, look_only: bool) 
 
 def version_of(db: Connection) -> int:
     """The schema number of the file, 0 for an empty one. Raises NotAQueue for one not of ours."""
-    if db.value("PRAGMA application_id") != schema.APPLICATION_ID:
-        if db.value("SELECT count(*) FROM sqlite_schema") == 0:
-            return 0
-        raise NotAQueue(
-            f"{safe_text(db.path)} belongs to another program; name another file with --db"
-        )
-    return int(db.value("PRAGMA user_version"))
+    application, version, objects = db.run(_WHOSE)[0]
+    if application == schema.APPLICATION_ID:
+        return int(version)
+    if not objects:
+        return 0
+    raise NotAQueue(f"{safe_text(db.path)} belongs to another program; name another file with --db")
 
 
 def why_only_read(db: Connection) -> str | None:
@@ -103,13 +110,30 @@ def run_steps(db: Connection, version: int) -> None:
 
 
 def _make(db: Connection, now: datetime, durability: str) -> None:
-    # Before WAL: afterwards SQLite ignores it without a word.
-    db.run("PRAGMA auto_vacuum = INCREMENTAL")
-    db.run("PRAGMA journal_mode = WAL")
+    _begin_log(db)
     with db.writing():
         if version_of(db) == 0:  # else another process was faster
             run_steps(db, 0)
             _describe(db, now, durability)
+
+
+def _begin_log(db: Connection) -> None:
+    """Switch an empty file to WAL, with its settings that cannot be changed later.
+
+    Of several that do so at once, SQLite lets some fail without having waited.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            # Before WAL: afterwards SQLite ignores it without a word.
+            db.run("PRAGMA auto_vacuum = INCREMENTAL")
+            db.run("PRAGMA journal_mode = WAL")
+        except StorageBusy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.001, 0.02))
+        else:
+            return
 
 
 def _upgrade(db: Connection, now: datetime) -> None:

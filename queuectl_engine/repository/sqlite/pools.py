@@ -61,6 +61,7 @@ _STIRRING: Final = """
                   AND aside.state = 'blocked' AND aside.waits = 'mutex'))
     LIMIT 1
 """
+_ALL_HELD: Final = f"{_HELD} 1"
 STRAYS: Final = f"{_HELD} NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker)"
 
 
@@ -112,6 +113,11 @@ def workers(db: Connection) -> list[WorkerRow]:
 def held_by(db: Connection, worker: int) -> list[Orphan]:
     """The jobs in processing that belong to a worker."""
     return [_orphan_of(row) for row in db.run(HELD_BY, (worker,))]
+
+
+def all_held(db: Connection) -> list[Orphan]:
+    """Every job in processing."""
+    return [_orphan_of(row) for row in db.run(_ALL_HELD)]
 
 
 def strays(db: Connection) -> list[Orphan]:

@@ -21,8 +21,13 @@ APPLICATION_ID: Final = 0x51435431  # "QCT1": tells our file from any other SQLi
 _STEP_2: Final = """
 -- The schema number that a pool's program knows; NULL: 1.
 ALTER TABLE pool ADD COLUMN format INTEGER;
--- Finished jobs older than this may be removed by pools; NULL keeps them for ever.
+-- Completed jobs that are older than this are removed by pools; NULL keeps them for ever.
 ALTER TABLE meta ADD COLUMN keep_completed_ms INTEGER CHECK (keep_completed_ms > 0);
+-- Dead jobs can be removed as they are: their cause has one less then, too.
+CREATE TRIGGER job_buried AFTER DELETE ON job WHEN old.state = 'dead' AND old.cause IS NOT NULL
+BEGIN
+  UPDATE cause SET dead = dead - 1 WHERE id = old.cause;
+END;
 """
 
 STEPS: Final[tuple[str, ...]] = (STEP_1, _STEP_2)
