@@ -337,6 +337,7 @@ def status(
     queues: Sequence[QueueInfo],
     pools: Sequence[PoolInfo],
     estimate: Estimate,
+    trouble: str | None,
 ) -> Shape:
     """Everything at a glance; `counts` goes from outward state to number."""
     return {
@@ -346,6 +347,7 @@ def status(
         "pools": [pool(each) for each in pools],
         "empty_in": _seconds(estimate.total),
         "max_running": counts.max_running,
+        "trouble": trouble,
     }
 
 
