@@ -376,6 +376,13 @@ class Engine:
         """A name of this database that no other has, wherever it is moved."""
         return self._repository.identity()
 
+    def trouble(self) -> str | None:
+        """Why nothing is claimed from this database or written to it: it was marked as damaged.
+
+        None when it was not. Reading goes on as far as it can.
+        """
+        return self._repository.damage()
+
     def counts(self) -> Counts:
         """Exact numbers of jobs by state; costs the same at any size."""
         return self._repository.counts()
@@ -414,6 +421,7 @@ class Engine:
                 break
             # Not `changed`: it is silent about other threads of this engine, and tells only one.
             time.sleep(_POLL)
+            self._repository.version()  # raises when the database is not any more what it was
             found = self.get_all([job.id for job in jobs if job.stored not in FINAL])
             newer = {job.id: job for job in found}
             jobs = [newer.get(job.id, job) for job in jobs]

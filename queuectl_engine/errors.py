@@ -19,7 +19,8 @@ class ExitCode(IntEnum):
     NO_SUCH_JOB = 3
     JOB_FAILED = 4
     WARNED = 5  # doctor: nothing is lost, but something wants to be looked at
-    BUSY = 75  # EX_TEMPFAIL of sysexits.h: try again
+    DAMAGED = 74  # EX_IOERR of sysexits.h: the database is damaged, or gone from its place
+    BUSY = 75  # EX_TEMPFAIL: try again
     INTERRUPTED = 130  # 128 + SIGINT
 
 
@@ -92,13 +93,41 @@ class PoolRefused(QueuectlError):
 
 
 class StorageError(QueuectlError):
-    """The database cannot be used: damaged, full, read-only, gone."""
+    """The database cannot be used now, by a fault or because it is read-only; it may heal.
+
+    A pool keeps the results of its jobs and tries again, unless it is StorageDamaged or
+    StorageMoved.
+    """
 
 
 class StorageBusy(StorageError):
     """Another process holds the write lock for longer than we wait."""
 
     exit_code = ExitCode.BUSY
+
+
+class StorageFull(StorageError):
+    """No space is left, or a quota is used up; it heals when there is room again."""
+
+
+class StorageDamaged(StorageError):
+    """The file is damaged, or was marked as damaged by whoever met that.
+
+    What can be read of it can still be read. Nothing is written until a start of a pool has
+    checked the file and found it sound: pools stop by themselves, and keep what their jobs did.
+    """
+
+    exit_code = ExitCode.DAMAGED
+
+
+class StorageMoved(StorageError):
+    """The file was deleted, renamed, replaced or overwritten while it was open here.
+
+    What was opened is no more what its path means: this connection writes nothing any more. Open
+    the path again to use what is there now.
+    """
+
+    exit_code = ExitCode.DAMAGED
 
 
 class StoredUnconfirmed(StorageError):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from queuectl_engine import Cause, Job, JobState, State, safe_text
+from queuectl_engine import Cause, Job, JobState, PoolInfo, State, safe_text
 from queuectl_tui.picture import Tally
 
 _SHORT: Final = (
@@ -73,6 +74,12 @@ def seconds(span: timedelta) -> str:
 def no_pool(waiting: int) -> str:
     """What stands still, and what starts it."""
     return f"{jobs(waiting)} wait{'s' if waiting == 1 else ''} and no pool runs · + starts a worker"
+
+
+def pool_trouble(pools: Iterable[PoolInfo]) -> str:
+    """Why a pool starts nothing, or starts workers again and again; nothing when all is well."""
+    troubled = [f"pool {safe_text(p.name)}: {safe_text(p.trouble)}" for p in pools if p.trouble]
+    return troubled[0] if troubled else ""
 
 
 def clock(moment: datetime, now: datetime) -> str:

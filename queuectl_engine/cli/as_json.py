@@ -342,6 +342,7 @@ def status(
     pools: Sequence[PoolInfo],
     estimate: Estimate,
     keep: timedelta | None,
+    trouble: str | None,
 ) -> Shape:
     """Everything at a glance; `counts` goes from outward state to number."""
     return {
@@ -352,6 +353,7 @@ def status(
         "empty_in": _seconds(estimate.total),
         "max_running": counts.max_running,
         "keep_completed": _seconds(keep),
+        "trouble": trouble,
     }
 
 

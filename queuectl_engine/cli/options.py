@@ -12,6 +12,7 @@ from queuectl_engine.cli.session import Session
 from queuectl_engine.errors import BadInput
 from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import After, JobState
+from queuectl_engine.safe_text import safe_text
 from queuectl_engine.times import parse_duration, parse_moment
 
 if TYPE_CHECKING:
@@ -102,6 +103,19 @@ def moment(text: str) -> datetime:
 def duration(text: str) -> timedelta:
     """A length of time as people type it; plain numbers are seconds. Raises BadInput."""
     return parse_duration(text)
+
+
+def size(text: str) -> int:
+    """A number of bytes as people type it: 1000, 64K, 500M, 2G. Raises BadInput."""
+    number, unit = text.strip(), 1
+    for power, letter in enumerate("KMGT", start=1):
+        head = number.upper().removesuffix("IB").removesuffix("B")
+        if head.endswith(letter):
+            number, unit = head[:-1], 1024**power
+            break
+    if not (number.isascii() and number.isdecimal() and len(number) < 16):
+        raise BadInput(f"'{safe_text(text)}' is no size; try 500M or 2G")
+    return int(number) * unit
 
 
 def exit_codes(text: str) -> tuple[int, ...]:

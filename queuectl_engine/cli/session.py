@@ -25,4 +25,7 @@ class Session:
 
     def open(self, *, quiet: bool = False) -> Engine:
         """Open the chosen database; the caller closes it. Raises what `open_engine` raises."""
-        return open_engine(self.database(quiet=quiet))
+        engine = open_engine(self.database(quiet=quiet))
+        if trouble := engine.trouble():
+            note(trouble)
+        return engine

@@ -42,12 +42,14 @@ def status(session: Session, checks: tuple[Check, ...], as_json: bool) -> None:
     with session.open(quiet=True) as engine:
         counts, queues, pools = engine.counts(), engine.queues(), engine.pools()
         estimate, keep = engine.estimate(pools), engine.retention()
-        database = engine.database
+        database, trouble = engine.database, engine.trouble()
     if as_json:
-        shapes.print_json(shapes.status(database, counts, queues, pools, estimate, keep))
+        shapes.print_json(shapes.status(database, counts, queues, pools, estimate, keep, trouble))
         return
     numbers = (f"{number} {state}" for state, number in counts.outward().items())
     say(f"Database  {database.location} ({database.why})")
+    if trouble is not None:
+        say(f"Trouble   {trouble}")
     say(f"Jobs      {', '.join(numbers)}")
     if estimate.total is not None:
         say(f"Empty in  {about(estimate.total)}")

@@ -16,6 +16,7 @@ from queuectl_engine.cli.options import (
     duration,
     json_option,
     queue_option,
+    size,
 )
 from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import counted, note, say
@@ -97,6 +98,12 @@ _DETACHED_NAME: Final = "default"
     help="Variable with a value for each slot, so for each worker; repeatable.",
 )
 @click.option(
+    "--min-free",
+    type=size,
+    metavar="SIZE",
+    help="Start no job with less left on the database's disk.  [default: 64M, at most 1 % of it]",
+)
+@click.option(
     "--metrics-listen", metavar="ADDRESS:PORT", help="Serve /metrics there, like 127.0.0.1:9188."
 )
 @click.option("--metrics-public", is_flag=True, help="Serve them to other hosts, too.")
@@ -117,6 +124,7 @@ def worker(
     log_format: str,
     output_limit: int,
     per_slot: tuple[tuple[str, tuple[str, ...]], ...],
+    min_free: int | None,
     metrics_listen: str | None,
     metrics_public: bool,
     as_json: bool,
@@ -149,6 +157,7 @@ def worker(
             log_format=log_format,
             output_limit=output_limit,
             per_slot=per_slot,
+            min_free=min_free,
             metrics_listen=metrics_listen,
             metrics_public=metrics_public,
             allow_owner=engine.database.allow_owner,

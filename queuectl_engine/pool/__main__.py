@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Final
 
 from queuectl_engine.errors import ExitCode, QueuectlError
 from queuectl_engine.pool.options import PoolOptions
@@ -18,6 +19,8 @@ from queuectl_engine.pool.systemd import Notifier
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import PoolRow
 from queuectl_engine.safe_text import safe_text
+
+_LOCK_PATIENCE: Final = 1.0  # then it looks at its signals and its workers again, and comes back
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +38,9 @@ def main(arguments: list[str]) -> int:
         notify("READY=1")
 
     try:
-        repository = open_repository(options.db, allow_owner=options.allow_owner)
+        repository = open_repository(
+            options.db, timeout=_LOCK_PATIENCE, allow_owner=options.allow_owner
+        )
         supervisor = Supervisor(repository, options, ready)
     except (QueuectlError, OSError) as error:
         _tell(told, error=str(error), taken=isinstance(error, NameTaken))
@@ -44,6 +49,8 @@ def main(arguments: list[str]) -> int:
         return error.exit_code if isinstance(error, QueuectlError) else ExitCode.FAILED
     supervisor.run(stopping=lambda: notify("STOPPING=1"))
     repository.close()
+    if supervisor.left is not None:
+        return supervisor.left.exit_code
     return ExitCode.INTERRUPTED if supervisor.interrupted else ExitCode.OK
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from queuectl_engine.errors import NoSuchPool
 from queuectl_engine.job import PoolInfo, WorkerInfo
 from queuectl_engine.pool.locks import SUPERVISOR, is_free, worker_lock
+from queuectl_engine.pool.space import no_space
 from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
 from queuectl_engine.safe_text import safe_text
 
@@ -43,6 +44,9 @@ def pick(pools: Sequence[PoolInfo], name: str | None) -> PoolInfo:
 def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[WorkerRow]) -> PoolInfo:
     directory = repository.run_directory / pool.directory
     assert pool.started_at is not None
+    alive = not is_free(directory / SUPERVISOR)
+    # On a full disk it cannot say so itself.
+    full = no_space(repository.free_space()) if alive else None
     return PoolInfo(
         id=pool.id,
         name=pool.name,
@@ -53,8 +57,8 @@ def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[Worke
         stopping=pool.stop,
         queues=pool.queues,
         started_at=pool.started_at,
-        alive=not is_free(directory / SUPERVISOR),
-        trouble=pool.trouble,
+        alive=alive,
+        trouble=pool.trouble or full,
         log=pool.log,
         workers=tuple(
             _worker_info(repository, worker, not is_free(directory / worker_lock(worker.id)))

@@ -170,6 +170,13 @@ class Hooks:
         while self._taken and now >= self._full_until:
             self._start(self._taken.pop(0))
 
+    def still_run(self) -> bool:
+        """See to those that run, and write nothing of it: whether one has not ended yet."""
+        for hook in self._running:
+            if not hook.over:
+                hook.turn(time.monotonic())
+        return any(not hook.over for hook in self._running)
+
     def give_back(self) -> None:
         """End those that run; they stay due, for another pool."""
         for hook in self._running:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -40,10 +41,11 @@ class Log:
         try:
             self._reopen_if_rotated()
             os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
-        except OSError:  # the terminal or the pipe is gone
+        except OSError:  # the terminal or the pipe is gone, or the disk is full
             if self._descriptor == _STDERR:
-                self.to_file()
-                os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+                with suppress(OSError):
+                    self.to_file()
+                    os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
 
     def rotate(self) -> None:
         """Start a new file when this one has grown large; one old one is kept."""
@@ -58,8 +60,11 @@ class Log:
         except FileNotFoundError:
             same = False
         if not same:
-            os.close(self._descriptor)
-            self.to_file()
+            # The new one first: a number that is closed may be the database's at the next write.
+            before = self._descriptor
+            with suppress(OSError):  # its directory is gone: what is open is better than nothing
+                self.to_file()
+                os.close(before)
 
     @staticmethod
     def _as_json(event: str, fields: dict[str, object]) -> str:

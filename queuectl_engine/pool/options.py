@@ -21,7 +21,9 @@ class PoolOptions:
 
     `output_limit` is what is kept of the start and again of the end of each attempt's output.
     `per_slot` are variables with a value for each slot, so for each worker that there may be.
-    `stop_timeout` None means that a graceful stop waits for its jobs for ever.
+    `min_free` is the space on the disk of the database below which nothing is claimed; None means
+    64 MiB or a hundredth of that disk, whichever is less. `stop_timeout` None means that a graceful
+    stop waits for its jobs for ever.
     """
 
     db: str
@@ -37,6 +39,7 @@ class PoolOptions:
     log_format: str = "text"
     output_limit: int = DEFAULT_OUTPUT_LIMIT
     per_slot: PerSlot = ()
+    min_free: int | None = None
     metrics_listen: str | None = None  # HOST:PORT
     metrics_public: bool = False  # whether others than this host may be listened to
     allow_owner: bool = False  # whether the database may belong to another user

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from queuectl_engine.cause import signature_of
@@ -16,6 +17,7 @@ from queuectl_engine.pool import processes
 from queuectl_engine.pool.host import this_host
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
+from queuectl_engine.pool.receipts import left_receipts, settle_receipts
 from queuectl_engine.repository.protocol import Ended, JobRepository, Orphan, PoolRow, WorkerRow
 
 _NO_BACKOFF: Final = Backoff()  # a lost attempt is retried at once
@@ -34,15 +36,20 @@ def rescue_worker(
     lock = HeldLock.take(directory / worker_lock(worker.id))
     if lock is None:
         return False
-    left = [
-        orphan
-        for orphan in repository.held_by(worker.id)
-        if not _free(repository, pool, orphan, log, supervised=supervised)
-    ]
-    if not left:
-        repository.end_worker(worker.id)
-    lock.release(remove=not left)
-    return not left
+    done = False
+    try:
+        settle_receipts(repository, directory, worker.id, log)  # before they are taken for lost
+        left = [
+            orphan
+            for orphan in repository.held_by(worker.id)
+            if not _free(repository, pool, orphan, log, supervised=supervised)
+        ]
+        if not left:
+            repository.end_worker(worker.id)
+            done = True
+    finally:  # also when storage fails: kept, it would shut us out of the next try
+        lock.release(remove=done)
+    return done
 
 
 def rescue_pools(repository: JobRepository, mine: int, log: Log) -> None:
@@ -56,8 +63,30 @@ def rescue_pools(repository: JobRepository, mine: int, log: Log) -> None:
         gone = [rescue_worker(repository, pool, w, log, supervised=False) for w in theirs]
         if all(gone):
             repository.end_pool(pool.id)
-            shutil.rmtree(directory, ignore_errors=True)
+            bury_directory(directory)
             log("buried", pool=pool.name, pid=pool.pid, why="its supervisor died")
+
+
+def rescue_receipts(repository: JobRepository, log: Log) -> None:
+    """Settle what workers left that nothing in the database names any more, as after a restore."""
+    known = {pool.directory for pool in repository.pools()}
+    for directory, worker in left_receipts(repository.run_directory):
+        if directory.name in known or not is_free(directory / SUPERVISOR):
+            continue
+        lock = HeldLock.take(directory / worker_lock(worker))
+        if lock is None:
+            continue
+        try:
+            settle_receipts(repository, directory, worker, log)
+        finally:
+            lock.release(remove=True)
+        bury_directory(directory)
+
+
+def bury_directory(directory: Path) -> None:
+    """Remove what a pool had, unless there are results in it that are not settled."""
+    if not any(where == directory for where, _ in left_receipts(directory.parent)):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _free(

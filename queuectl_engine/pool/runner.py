@@ -272,7 +272,15 @@ class Run:
 
 
 def _joined(first: Output, then: Output) -> Output:
-    return Output(first.chunks + then.chunks, first.gone + then.gone, then.total, then.dropped)
+    """Both as one, without what is gone since: so it stays bounded however long it is kept."""
+    gone = {seq for unit in then.gone for seq in unit}
+    unstored = {chunk.seq for chunk in first.chunks} & gone
+    return Output(
+        tuple(chunk for chunk in first.chunks if chunk.seq not in unstored) + then.chunks,
+        first.gone + tuple(unit for unit in then.gone if unstored.isdisjoint(unit)),
+        then.total,
+        then.dropped,
+    )
 
 
 @contextmanager

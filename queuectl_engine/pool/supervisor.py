@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import secrets
 import select
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import TYPE_CHECKING, Final
 
-from queuectl_engine.errors import PoolRefused, StorageError
+from queuectl_engine.errors import PoolRefused, StorageError, StorageMoved
 from queuectl_engine.job import State
 from queuectl_engine.pool import processes
 from queuectl_engine.pool.firing import fire_due
@@ -30,9 +29,15 @@ from queuectl_engine.pool.host import this_host
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions, listen_address
-from queuectl_engine.pool.rescue import rescue_pools, rescue_worker
+from queuectl_engine.pool.rescue import (
+    bury_directory,
+    rescue_pools,
+    rescue_receipts,
+    rescue_worker,
+)
 from queuectl_engine.pool.slots import most_workers
-from queuectl_engine.pool.worker import FORCED, GRACEFUL, Post, work
+from queuectl_engine.pool.space import low_space
+from queuectl_engine.pool.worker import CUT_OFF, FORCED, GRACEFUL, LAST_TRIES, Post, work
 from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
 
 if TYPE_CHECKING:
@@ -50,6 +55,7 @@ _SERIES: Final = 3
 _PORTIONS: Final = 10  # of jobs to promote in one turn
 _NO_PROCESS_PAUSE: Final = 1.0
 _UPGRADED: Final = "a newer queuectl has upgraded the database; start the pool anew with that one"
+_CHECKED_FOR: Final = 10.0  # seconds of looking for damage after the machine went down
 _LAST_HOOKS: Final = 10.0  # seconds in which a pool without workers still starts hooks
 
 
@@ -88,7 +94,12 @@ class Supervisor:
         self._tell_stopping: Callable[[], None] = lambda: None
         self._forced_at = float("inf")
         self._deaths = 0  # in a row
-        self._trouble: str | None = None
+        self._degraded: str | None = None
+        self._trouble: str | None = None  # as it is stored
+        self._waits_for: StorageError | None = None  # why storage cannot be used now
+        self._give_up_at = float("inf")  # leave without it
+        self.cut_off: StorageError | None = None  # the database is not ours to use any more
+        self.left: StorageError | None = None  # why the end could not be written
         self._lacking = 0  # wanted workers for which no slot is free yet
         self.interrupted = False
         self._start_after = 0.0
@@ -98,6 +109,7 @@ class Supervisor:
         self._fires_at: datetime | None = None  # the next schedule
         self._name_lock: HeldLock | None = None
         self._metrics: MetricsServer | None = None
+        self._database = repository.incarnation()
         self._pool, self._log = self._register()
         self._hooks = Hooks(repository, self._pool, options.db, self._poll, self._log)
         self._hooks_until = float("inf")  # a stopping pool starts none later
@@ -130,10 +142,41 @@ class Supervisor:
 
     def _guarded_turn(self) -> None:
         try:
-            self._turn()
+            if self.cut_off is None:
+                self._turn()
+            else:
+                self._wind_up()
+            self._waits_for = None
+        except CUT_OFF as error:
+            self._part_with(error)
         except StorageError as error:  # jobs run on; what was to be written comes round again
+            self._wait(error)
+
+    def _wait(self, error: StorageError) -> None:
+        if str(error) != str(self._waits_for):
             self._log("waiting", why=str(error))
-            time.sleep(_TURN)
+        self._waits_for = error
+        if self._stop and not any(map(_lives, self._members)):
+            now = time.monotonic()
+            self._give_up_at = min(self._give_up_at, now + LAST_TRIES)
+            self._over = now >= self._give_up_at
+        time.sleep(_TURN)
+
+    def _part_with(self, error: StorageError) -> None:
+        """Write to this database no more; what runs ends, and its results are kept beside it."""
+        self.cut_off = error
+        self._log("cut off", pool=self._pool.name, why=str(error))
+        if isinstance(error, StorageMoved):
+            with suppress(StorageError):
+                self._repository.suspect("it was put here while a pool had another one open")
+        self._begin_stop("graceful")
+
+    def _wind_up(self) -> None:
+        """The last turns of a pool without a database."""
+        self._send(FORCED if time.monotonic() >= self._forced_at else GRACEFUL)
+        if self._pool.is_init:
+            processes.reap_adopted(self._own_children | self._hooks.pids)
+        self._over = not any(map(_lives, self._members)) and not self._hooks.still_run()
 
     def _turn(self) -> None:
         self._bury_the_dead()
@@ -147,6 +190,7 @@ class Supervisor:
             self._stop_if_drained()
         if now >= self._rescue_at:
             self._rescue_at = now + _RESCUE_EVERY
+            self._show_trouble()
             rescue_pools(self._repository, self._pool.id, self._log)
             self._mind_the_clock()
             self._promote()
@@ -188,7 +232,7 @@ class Supervisor:
     def _bury(self, member: _Member) -> None:
         """A worker's process has ended: free its jobs, unless it said goodbye by itself."""
         if member.row.id in {row.id for row in self._repository.workers()}:
-            if not member.dead:
+            if not (member.dead or self._stop):
                 member.dead = True
                 self._note_death(member)
             if not rescue_worker(
@@ -209,12 +253,15 @@ class Supervisor:
         self._start_after = now + pause
         self._log("died", worker=member.row.name, pid=member.row.pid, restart=f"{pause:.0f}s")
         if self._deaths >= _SERIES:
-            self._show_trouble(f"degraded: workers died {self._deaths} times in a row")
+            self._degraded = f"degraded: workers died {self._deaths} times in a row"
 
-    def _show_trouble(self, trouble: str | None) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
+    def _show_trouble(self) -> None:
+        low = low_space(self._repository.free_space(), self._options.min_free)
+        trouble = self._degraded or low
+        if _kind(trouble) != _kind(self._trouble):
             self._repository.set_trouble(self._pool.id, trouble)
+            self._log("trouble", why=trouble or "none any more")
+            self._trouble = trouble
 
     # -- what people ask
 
@@ -239,8 +286,7 @@ class Supervisor:
         """The first time: take nothing new. With "now": end what runs."""
         now = time.monotonic()
         if not self._stop:
-            why = _UPGRADED if self._repository.outdated() else None
-            self._log("stopping", pool=self._pool.name, jobs=how, why=why)
+            self._log("stopping", pool=self._pool.name, jobs=how, why=self._why_stop())
             self._tell_stopping()
             if self._metrics:  # the next pool may have the address, as it may have the name
                 self._metrics.close()
@@ -252,7 +298,14 @@ class Supervisor:
             self._forced_at = now
         if self._stop not in (how, "now"):
             self._stop = how
-            self._repository.ask_stop(self._pool.id, how)
+            if self.cut_off is None:
+                with suppress(StorageError):  # workers get a signal, too
+                    self._repository.ask_stop(self._pool.id, how)
+
+    def _why_stop(self) -> str | None:
+        with suppress(StorageError):  # there may be nobody to ask
+            return _UPGRADED if self._repository.outdated() else None
+        return None
 
     def _stop_if_drained(self) -> None:
         if not self._options.drain or self._tell_ready:
@@ -299,8 +352,7 @@ class Supervisor:
                 self._log("leaving", worker=member.row.name, pid=member.row.pid)
                 _signal(member, GRACEFUL)
         if self._deaths and staying and all(now - m.born > _LIVED_WELL for m in staying):
-            self._deaths = 0
-            self._show_trouble(None)
+            self._deaths, self._degraded = 0, None
 
     def _tell_places(self, lacking: int) -> None:
         if lacking > 0 and lacking != self._lacking:
@@ -321,7 +373,7 @@ class Supervisor:
 
     def _start_worker(self, number: int) -> None:
         row = self._repository.start_worker(self._pool.id, number, now=datetime.now(UTC))
-        post = Post(self._options, self._pool, row, self._directory)
+        post = Post(self._options, self._pool, row, self._directory, self._database)
         process = self._context.Process(target=work, args=(post,), name=row.name)
         try:
             process.start()
@@ -352,6 +404,8 @@ class Supervisor:
                 f"look at its jobs, then run: queuectl initdb --trust"
             )
         options, host = self._options, this_host()
+        crashed = any(pool.boot != host.boot for pool in self._repository.pools())
+        checked = self._repository.verify(unclean=crashed, seconds=_CHECKED_FOR)
         name = options.name or f"fg-{os.getpid()}"
         root = self._repository.run_directory
         root.mkdir(mode=0o700, exist_ok=True)
@@ -363,6 +417,8 @@ class Supervisor:
         self._directory.mkdir(mode=0o700)
         self._lock = HeldLock.take(self._directory / SUPERVISOR)
         log = Log(options.log_format, root / f"{name}.log", to_file=options.detached)
+        if checked is not None:
+            log("checked", why=checked)
         pool = PoolRow(
             name=name,
             host=host.name,
@@ -377,6 +433,7 @@ class Supervisor:
             log=str(root / f"{name}.log"),
             most_workers=most_workers(options.per_slot),
         )
+        rescue_receipts(self._repository, log)
         return self._repository.start_pool(pool, now=datetime.now(UTC)), log
 
     def _report_ready(self) -> None:
@@ -389,11 +446,19 @@ class Supervisor:
             self._tell_ready = None
 
     def _leave(self) -> None:
-        self._repository.end_pool(self._pool.id)
-        shutil.rmtree(self._directory, ignore_errors=True)
+        """Say goodbye; where that cannot be written, all stays for whoever rescues the workers."""
+        try:
+            if self.cut_off is not None:
+                raise self.cut_off
+            if self._waits_for is not None:
+                raise self._waits_for
+            self._repository.end_pool(self._pool.id)
+            bury_directory(self._directory)
+        except StorageError as error:
+            self.left = error
         if self._lock:
             self._lock.release()
-        self._log("stopped", pool=self._pool.name)
+        self._log("stopped", pool=self._pool.name, why=self.left and str(self.left))
 
     @contextmanager
     def _signals(self) -> Iterator[int]:
@@ -413,6 +478,18 @@ class Supervisor:
 def _until(moment: datetime) -> float:
     # A little more than what is left, as poll() rounds down: else it would be asked in vain.
     return max(0.0, (moment - datetime.now(UTC)).total_seconds()) + 0.001
+
+
+def _lives(pidfd: int) -> bool:
+    """Whether the process has not ended yet; a zombie has (pidfd_open(2))."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return not poll.poll(0)
+
+
+def _kind(trouble: str | None) -> str | None:
+    """The trouble without its numbers, which change all the time."""
+    return trouble and trouble.partition(":")[0]
 
 
 def _metrics_server(options: PoolOptions) -> MetricsServer | None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -20,7 +20,13 @@ from pathlib import Path
 from random import uniform
 from typing import Final
 
-from queuectl_engine.errors import QueuectlError, StorageBusy, StorageError
+from queuectl_engine.errors import (
+    QueuectlError,
+    StorageBusy,
+    StorageDamaged,
+    StorageError,
+    StorageMoved,
+)
 from queuectl_engine.lifecycle import (
     Backoff,
     CancelObeyed,
@@ -36,8 +42,10 @@ from queuectl_engine.pool.environment import environment
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
+from queuectl_engine.pool.receipts import Receipts
 from queuectl_engine.pool.runner import CANNOT_EXECUTE, NotRun, Run
 from queuectl_engine.pool.slots import JOBS_AT_ONCE, free_slot, slot_environment
+from queuectl_engine.pool.space import low_space
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import (
     Claim,
@@ -56,6 +64,8 @@ _LOCK_PATIENCE: Final = 1.0  # then it looks after its jobs again, and comes bac
 _BUSY_PAUSE: Final = (0.05, 0.2)
 _BROKEN_PAUSE: Final = (1.0, 2.0)
 _FULL_PAUSE: Final = 1.0
+CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
+LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class Post:
     pool: PoolRow
     row: WorkerRow
     directory: Path
+    database: str  # its incarnation
 
 
 def work(post: Post) -> None:
@@ -79,21 +90,31 @@ def work(post: Post) -> None:
     if lock is None:
         return  # too late: the supervisor is dead, and we were taken for dead with it
     log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
+    try:
+        with closing(_open(post)) as repository:
+            worker = Worker(repository, post, log)
+            worker.run()
+            if worker.unsettled is not None:
+                raise worker.unsettled  # its row, and what it left, wait for a rescuer
+            repository.end_worker(post.row.id)
+            lock.release(remove=True)
+    except QueuectlError as error:
+        log("failed", worker=post.row.name, error=str(error))
+        sys.exit(error.exit_code)
+
+
+def _open(post: Post) -> JobRepository:
+    """The database of our pool. Raises StorageMoved when another one has its place by now."""
     repository = open_repository(
         post.options.db,
         worker=True,
         timeout=_LOCK_PATIENCE,
         allow_owner=post.options.allow_owner,
     )
-    try:
-        Worker(repository, post, log).run()
-        repository.end_worker(post.row.id)
-        lock.release(remove=True)
-    except QueuectlError as error:
-        log("failed", worker=post.row.name, error=str(error))
-        sys.exit(error.exit_code)
-    finally:
+    if repository.incarnation() != post.database:
         repository.close()
+        raise StorageMoved(f"{post.options.db} is another database than that of this pool")
+    return repository
 
 
 class Worker:
@@ -116,7 +137,13 @@ class Worker:
         self._look_at = 0.0  # look anyway at this time
         self._busy_until = 0.0  # storage could not be used: hold what ended
         self._sync_at = inf  # what was committed last is on disk by then
-        self._full_until = 0.0  # no process could be made: claim nothing
+        self._full_until = 0.0  # no process could be made, or no space is left: claim nothing
+        self._low = False  # on space
+        self._receipts = Receipts(post.directory, post.row.id)
+        self._database = post.database
+        self._give_up_at = float("inf")  # put what ended into receipts
+        self.cut_off: StorageError | None = None  # the database is not ours to use any more
+        self.unsettled: StorageError | None = None  # why results went into receipts
         self._lingering: list[Run] = []  # over, but not all of it could be killed
         self._epoll = select.epoll()
         self._ready: dict[int, Callable[[], None]] = {}
@@ -138,6 +165,7 @@ class Worker:
                 if handler := self._ready.get(descriptor):
                     handler()
             self._on_time()
+        self._receipts.close()
         signal.set_wakeup_fd(-1)
 
     # -- claim and settle
@@ -149,6 +177,10 @@ class Worker:
 
     def _take_turn(self) -> None:
         """Settle what ended and claim what is next, while that leads to anything."""
+        if self.cut_off is not None:
+            self._leave_receipts(self.cut_off)
+            return
+        self._mind_the_space()
         while self._ended or (self._room() and self._should_look()):
             if time.monotonic() < self._busy_until:
                 return
@@ -178,10 +210,57 @@ class Worker:
             if not turn.claims:
                 return  # when more is to be told or promoted, after a look at all else
 
+    def _mind_the_space(self) -> None:
+        """Claim nothing while the disk is nearly full: what runs has to end on it."""
+        if self._room() or self._low:
+            low = low_space(self._repository.free_space(), self._options.min_free) is not None
+            self._look |= self._low and not low
+            self._low = low
+            if low:
+                self._full_until = time.monotonic() + _FULL_PAUSE
+
     def _hold(self, error: StorageError) -> None:
+        if isinstance(error, CUT_OFF):
+            self._part_with(error)
+            return
+        if self._stopping and not (self._runs or self._lingering):
+            self._give_up_at = min(self._give_up_at, time.monotonic() + LAST_TRIES)
+            if time.monotonic() >= self._give_up_at:
+                self._leave_receipts(error)
+                return
         pause = _BUSY_PAUSE if isinstance(error, StorageBusy) else _BROKEN_PAUSE
         self._busy_until = time.monotonic() + uniform(*pause)
         self._log("waiting", worker=self._post.row.name, why=str(error))
+
+    def _part_with(self, error: StorageError) -> None:
+        """Write to this database no more and take nothing; what runs ends, and its results stay."""
+        if self.cut_off is None:
+            self._log("cut off", worker=self._post.row.name, why=str(error))
+            self.cut_off = self.unsettled = error
+            self._stopping = True
+        self._leave_receipts(error)
+
+    def _leave_receipts(self, why: StorageError) -> None:
+        """Put what ended where a supervisor finds it."""
+        if not self._ended or time.monotonic() < self._busy_until:
+            return
+        try:
+            self._receipts.write(self._database, [ended for _, ended in self._ended])
+        except OSError as error:
+            self._log("waiting", worker=self._post.row.name, why=f"no receipts: {error.strerror}")
+            self._give_up_at = min(self._give_up_at, time.monotonic() + LAST_TRIES)
+            if time.monotonic() < self._give_up_at + LAST_TRIES:
+                self._busy_until = time.monotonic() + uniform(*_BROKEN_PAUSE)
+                return
+        for claim, ended in self._ended:
+            self._log(
+                "unsettled",
+                worker=self._post.row.name,
+                job=claim.job.id,
+                attempt=claim.attempt.number,
+                result=words(ended.ending),
+            )
+        self._ended, self.unsettled = [], why
 
     def _should_look(self) -> bool:
         return self._look or time.monotonic() >= self._look_at
@@ -286,19 +365,24 @@ class Worker:
         """See to it that what was committed is on disk within a second, however quiet it gets."""
         left: float | None = _LOCK_PATIENCE
         with suppress(StorageError):  # it comes round again
-            left = self._repository.sync_if_due(self._id, now=datetime.now(UTC))
+            if self.cut_off is None:
+                left = self._repository.sync_if_due(self._id, now=datetime.now(UTC))
         self._sync_at = inf if left is None else time.monotonic() + left
 
     def _report(self, items: list[Progress]) -> None:
         """Write what running jobs printed, and hear what is asked of them and of the pool."""
         written = any(item.leader or item.output.chunks for item in items)
-        if not written and not self._repository.changed():
-            return
         try:
+            if self.cut_off is not None:
+                raise self.cut_off
+            if not written and not self._repository.changed():
+                return
             asked = self._repository.progress(self._id, items, now=datetime.now(UTC))
-        except StorageError:
+        except StorageError as error:
             for item in items:
                 self._runs[item.attempt.token].keep(item)
+            if isinstance(error, CUT_OFF):
+                self._part_with(error)
             return
         for token in asked.cancelled:
             if token in self._runs:

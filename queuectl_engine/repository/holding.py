@@ -22,7 +22,7 @@ def worker_lock(worker: int) -> str:
 def is_free(path: Path) -> bool:
     """Whether nobody holds the lock: its holder is dead, or never was."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return True
     try:

@@ -477,6 +477,34 @@ class JobRepository(Protocol):
         To be told again after any error: what was stored is not stored twice.
         """
 
+    # -- what may happen to the file
+
+    def incarnation(self) -> str:
+        """Which database this is, and since which restore: results of another one are not its own.
+
+        Costs microseconds.
+        """
+
+    def free_space(self) -> tuple[int, int] | None:
+        """Bytes left for us on its disk, and the size of that; None where that cannot be known."""
+
+    def damage(self) -> str | None:
+        """Why nothing is claimed or written, in words with what to do: it is marked as damaged."""
+
+    def suspect(self, why: str) -> None:
+        """Let nobody claim or write until `verify` has found it sound.
+
+        For a pool that sees that another file was put into the place of its own.
+        """
+
+    def verify(self, *, unclean: bool, seconds: float) -> str | None:
+        """Before a pool starts: look whether the database is sound, if there is reason to doubt it.
+
+        All of it when it was marked as damaged, which ends when nothing is found; after an
+        `unclean` end as much as `seconds` allow. What was done, in words for the log. Raises
+        StorageDamaged.
+        """
+
     # -- pools
 
     def distrusted(self) -> str | None:
@@ -628,7 +656,11 @@ class JobRepository(Protocol):
         """Whether anyone else has committed since the last call. Costs microseconds."""
 
     def version(self) -> int:
-        """A number that is another one once anyone else has committed; for many that look."""
+        """A number that is another one once anyone else has committed; for many that look.
+
+        Like `changed` it raises StorageMoved or StorageDamaged when the database is not any more
+        what was opened, or was marked as damaged.
+        """
 
     def ring(self, pool: PoolRow | None = None) -> None:
         """Wake one sleeping worker of each pool, or of this one. Never blocks, never fails."""

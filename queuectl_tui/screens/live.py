@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from queuectl_engine import Database
-from queuectl_tui import at_hand, keys
+from queuectl_tui import at_hand, keys, words
 from queuectl_tui.desk import Desk, Place
 from queuectl_tui.feed import Feed
 from queuectl_tui.picture import Snapshot, Wanted
@@ -204,7 +204,9 @@ class LiveScreen(Screen[None], inherit_bindings=False):
         """What to say while there is nothing else."""
         trouble, location = self.desk.shown.trouble, self._database.location
         # The header names the file: here its directories would push the reason off the line.
-        return "" if trouble is None else trouble.why.replace(location, Path(location).name)
+        if trouble is not None:
+            return trouble.why.replace(location, Path(location).name)
+        return words.pool_trouble(self.desk.shown.live_pools)
 
     def _shown_bindings(self) -> Iterator[Binding]:
         """Of the live bindings those that mean something for the job at hand."""

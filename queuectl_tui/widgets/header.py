@@ -69,6 +69,10 @@ def _pools(desk: Desk) -> tuple[Span, ...]:
 
 
 def _rate(desk: Desk) -> Span:
+    """How fast jobs end, or in a word why none is started; the message line says more of it."""
+    troubles = [pool.trouble for pool in desk.shown.live_pools if pool.trouble]
+    if troubles:
+        return Span(ink.cell(safe_text(troubles[0].partition(":")[0]), 13), Ink.BAD)
     return Span(ink.cell(words.rate(desk.shown.rate), 13))
 
 

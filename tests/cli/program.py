@@ -69,6 +69,7 @@ class Program:
 
     def __init__(self, directory: Path, home: Path) -> None:
         self.directory = directory
+        self.prefix: tuple[str, ...] = ()  # a program that runs it
         self.env = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -79,7 +80,7 @@ class Program:
 
     def command(self, *args: str) -> list[str]:
         """The argv of one call."""
-        return [sys.executable, "-m", "queuectl_engine", *args]
+        return [*self.prefix, sys.executable, "-m", "queuectl_engine", *args]
 
     def __call__(
         self,

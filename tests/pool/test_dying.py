@@ -114,7 +114,9 @@ def test_a_worker_that_starts_after_its_supervisor_died_claims_nothing(
     )
     row = repository.start_worker(pool.id, 1, now=job.created_at)
     directory = repository.run_directory / pool.directory
-    post = Post(PoolOptions(engine.database.location), pool, row, directory)
+    post = Post(
+        PoolOptions(engine.database.location), pool, row, directory, repository.incarnation()
+    )
 
     worker = multiprocessing.get_context("spawn").Process(target=work, args=(post,))
     worker.start()

@@ -75,15 +75,18 @@ from queuectl_engine.repository.sqlite import (
     pruning,
     reading,
     schedules,
+    soundness,
     telling,
     turns,
     upkeep,
+    watch,
 )
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.rows import ms
 from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
+@soundness.damage_explained
 class SqliteRepository:
     """Owns one connection. See `JobRepository` for what each method promises."""
 
@@ -113,8 +116,11 @@ class SqliteRepository:
         if create:
             private.make_directory(os.path.dirname(path), allow_owner=allow_owner)
             place.check_directory(os.path.dirname(path), allow_owner=allow_owner)
-            private.make_file(path)
+            watch.refuse_orphaned(path)
+        made = create and private.make_file(path)
         place.check_place(path, allow_owner=allow_owner)
+        if not made:
+            watch.refuse_emptied(path, create=create)
         db = Connection(path, timeout=timeout, relaxed=worker)
         try:
             refusal = migrating.prepare(
@@ -127,6 +133,7 @@ class SqliteRepository:
                 db.only_look(refusal)
             elif read_only:
                 db.only_look()
+            db.remember()
         except BaseException:
             db.close()
             raise
@@ -405,6 +412,24 @@ class SqliteRepository:
                     turns.progress(self._db, item)
         return turns.asked(self._db, worker, [item.attempt.job for item in items])
 
+    # -- what may happen to the file
+
+    def incarnation(self) -> str:
+        return "/".join(map(str, self._db.run("SELECT uuid, generation FROM meta")[0]))
+
+    def free_space(self) -> tuple[int, int] | None:
+        return watch.free_space(self._db.path)
+
+    def damage(self) -> str | None:
+        why = watch.damage(self._db.path)
+        return None if why is None else watch.in_words(self._db.path, why)
+
+    def suspect(self, why: str) -> None:
+        soundness.suspect(self._db, why)
+
+    def verify(self, *, unclean: bool, seconds: float) -> str | None:
+        return soundness.verify(self._db, unclean, seconds)
+
     # -- pools
 
     def distrusted(self) -> str | None:
@@ -584,6 +609,7 @@ class SqliteRepository:
         return self._version != before
 
     def version(self) -> int:
+        self._db.check()
         return int(self._db.value("PRAGMA data_version"))
 
     def ring(self, pool: PoolRow | None = None) -> None:

@@ -23,11 +23,16 @@ from queuectl_engine.errors import (
     QueuectlError,
     ReadOnly,
     StorageBusy,
+    StorageDamaged,
     StorageError,
+    StorageFull,
+    StorageMoved,
     StoredUnconfirmed,
     UnsafeStorage,
     UsedAfterFork,
 )
+from queuectl_engine.repository.sqlite import watch
+from queuectl_engine.repository.sqlite.holder import holder
 from queuectl_engine.safe_text import safe_text
 
 Row = tuple[Any, ...]
@@ -35,6 +40,7 @@ _FIRST_FIXED: Final = (3, 51, 3)
 _WITHDRAWN: Final = (3, 52, 0)
 _BACKPORTED: Final[dict[tuple[int, ...], int]] = {(3, 50): 7, (3, 44): 6}
 _SYNC_EVERY: Final = 1.0  # seconds of a worker's settlements that a power cut may run again
+_LOOK_AT_CLOCK: Final = 1_000  # steps of SQLite's machine, or of a check of the file
 _CHECKPOINT_PAGES: Final = 4_000  # backstop: supervisors checkpoint earlier
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
@@ -91,8 +97,10 @@ class Connection:
         self._stale = False  # closed after a failed COMMIT, to be opened again by the next use
         self._log_pages = 0
         self._proof: Proof | None = None
+        self._seen = watch.look(path)
+        self._frozen = self._seen is not None and watch.nobody_writes(path)
+        self._identity: Row | None = None  # of the database, once it is known to be one of ours
         with self._guarded():
-            self._file = _file_at(path)
             self._open()
 
     def close(self) -> None:
@@ -100,6 +108,8 @@ class Connection:
         if self._pid == os.getpid():
             with self._lock, suppress(apsw.IOError, apsw.FullError):  # the log stays
                 self._stale = False
+                if watch.damage(self.path) is not None:
+                    self._leave_the_log()
                 self._raw.close()
 
     def only_look(self, why: str = _ONLY_LOOK) -> None:
@@ -173,6 +183,7 @@ class Connection:
             self._proof = None
             self._raw.execute("BEGIN IMMEDIATE")
             try:
+                self.check()
                 self._check_format()
                 yield
                 self._commit()
@@ -212,6 +223,52 @@ class Connection:
             finally:
                 self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
                 self._raw.execute("PRAGMA ignore_check_constraints = OFF")
+
+    def remember(self) -> None:
+        """From now on this database, and no other one, is what is meant."""
+        self._identity = self._read_identity()
+
+    def check(self) -> None:
+        """See that this is still what was opened, and that nobody found it damaged.
+
+        Costs microseconds. Raises StorageMoved or StorageDamaged. In a write transaction it holds
+        for all of it, but for what is done to the file in that moment.
+        """
+        with self._guarded():
+            now = watch.look(self.path)
+            if (why := watch.moved(self.path, self._seen, now)) is not None:
+                raise StorageMoved(why)
+            if (why := watch.damage(self.path)) is not None:
+                raise StorageDamaged(watch.in_words(self.path, why))
+            if self._frozen and not watch.nobody_writes(self.path):
+                raise StorageError(f"{safe_text(self.path)} can be written again; open it again")
+            if now != self._seen:  # by a checkpoint or by a stranger: believe no page read before
+                self._raw.execute("PRAGMA shrink_memory")
+                self._seen = now
+            if self._identity is not None and self._read_identity() != self._identity:
+                raise StorageMoved(watch.overwritten(self.path))
+
+    def inspect(self, pragma: str, seconds: float | None) -> str | None:
+        """What `integrity_check` or `quick_check` finds first, `ok` when nothing.
+
+        None when `seconds` were not enough to look at all of it.
+        """
+        deadline = time.monotonic() + (float("inf") if seconds is None else seconds)
+        with self._guarded():
+            self._raw.set_progress_handler(lambda: time.monotonic() > deadline, _LOOK_AT_CLOCK)
+            try:
+                ((found,),) = self._raw.execute(f"PRAGMA {pragma}(1)").fetchall()
+            except apsw.InterruptError:
+                return None
+            finally:
+                self._raw.set_progress_handler(None)
+        return str(found)
+
+    def condemn(self, why: str) -> StorageDamaged:
+        """Nobody shall claim from this file or write to it any more; the error that says so."""
+        self._leave_the_log()
+        watch.mark_damaged(self.path, why)
+        return StorageDamaged(watch.in_words(self.path, why))
 
     def sync_due_in(self) -> float | None:
         """Seconds until commits that may not be on disk must be; None when there are none."""
@@ -285,6 +342,18 @@ class Connection:
             self._allow_format(version)
             self._format = version
 
+    def _read_identity(self) -> Row | None:
+        try:
+            rows = self._raw.execute("SELECT uuid, generation FROM meta").fetchall()
+        except apsw.SQLError:  # no such table
+            return None
+        return rows[0] if rows else None
+
+    def _leave_the_log(self) -> None:
+        """Closing writes nothing of it into a damaged file, and deletes nothing: it is evidence."""
+        with suppress(apsw.ConnectionClosedError):
+            self._raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
     def _choose_sync(self) -> None:
         full = not self._relaxed or time.monotonic() - self._synced_at >= _SYNC_EVERY
         if full != self._full:
@@ -299,9 +368,10 @@ class Connection:
     # -- the connection
 
     def _open(self) -> None:
-        mode = apsw.SQLITE_OPEN_READONLY if self._still else apsw.SQLITE_OPEN_READWRITE
-        name = f"file:{quote(self.path)}?immutable=1" if self._still else self.path
-        flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if self._still else 0)
+        still = self._still or self._frozen
+        mode = apsw.SQLITE_OPEN_READONLY if still else apsw.SQLITE_OPEN_READWRITE
+        name = f"file:{quote(self.path)}?immutable=1" if still else self.path
+        flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if still else 0)
         self._raw = apsw.Connection(name, flags)
         self._full, self._log_pages = True, 0
         try:
@@ -317,11 +387,8 @@ class Connection:
         self._stale = True
         with suppress(apsw.Error):
             self._raw.close()
-        if _file_at(self.path) != self._file:
-            raise StorageError(
-                f"{safe_text(self.path)} is another file now; stop what uses it and look for its"
-                " backup"
-            )
+        if (why := watch.moved(self.path, self._seen, watch.look(self.path))) is not None:
+            raise StorageMoved(why)
         self._open()
         self._stale = False
 
@@ -370,15 +437,15 @@ class Connection:
                     self._open_again()
                 yield
             except apsw.Error as error:
-                raise _plain(error, self.path) from error
+                raise self._as_ours(error) from error
 
-
-def _file_at(path: str) -> tuple[int, int] | None:
-    try:
-        info = os.stat(path)
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino
+    def _as_ours(self, error: apsw.Error) -> QueuectlError:
+        ours = self._identity is not None or os.path.isdir(f"{self.path}.d")
+        if not (ours and isinstance(error, (apsw.CorruptError, apsw.NotADBError))):
+            return _plain(error, self.path)
+        if why := watch.moved(self.path, self._seen, watch.look(self.path)):
+            return StorageMoved(why)
+        return self.condemn(str(error))
 
 
 def _plain(error: apsw.Error, path: str) -> QueuectlError:
@@ -386,15 +453,15 @@ def _plain(error: apsw.Error, path: str) -> QueuectlError:
     match error:
         # "Locking protocol" is what SQLite says after ten seconds without a lock for reading.
         case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
-            return StorageBusy(f"{where} is locked by another process; try again")
+            return StorageBusy(
+                f"{where} is locked by {holder(path) or 'another process'}; try again"
+            )
         case apsw.NotADBError():
             return NotAQueue(f"{where} is no queuectl database; name another file with --db")
         case apsw.CorruptError():
-            return StorageError(
-                f"{where} is damaged ({what}); stop its pools and keep a copy of it"
-            )
-        case apsw.FullError():
-            return StorageError(f"no space left on the disk of {where}; free some and try again")
+            return StorageDamaged(watch.in_words(path, what))
+        case _ if _is_full(error):
+            return StorageFull(f"no space left on the disk of {where}; free some and try again")
         case apsw.ReadOnlyError() | apsw.PermissionsError():
             return StorageError(f"{where} cannot be written; look at its permissions and its disk")
         case apsw.ConnectionClosedError():
@@ -402,3 +469,11 @@ def _plain(error: apsw.Error, path: str) -> QueuectlError:
         case apsw.CantOpenError():
             return StorageError(f"cannot open {where}; look at its directory and permissions")
     return StorageError(f"{where} cannot be used: {what}")
+
+
+def _is_full(error: apsw.Error) -> bool:
+    """Whether a file could not grow; on a full disk not even the shared memory of a reader can."""
+    return (
+        isinstance(error, apsw.FullError)
+        or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    )

@@ -19,7 +19,11 @@ from queuectl_engine.safe_text import safe_text
 _NETWORK: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.rclone",
      "fuse.s3fs", "fuse.gcsfuse", "fuse.glusterfs", "glusterfs", "lustre", "gpfs", "beegfs",
-     "ocfs2", "gfs2", "vboxsf", "prl_fs", "davfs", "fuse.davfs2"}
+     "ocfs2", "gfs2", "vboxsf", "prl_fs", "davfs", "fuse.davfs2", "ncpfs", "coda", "orangefs",
+     "pvfs2", "fhgfs", "smb2", "fuse.ceph", "fuse.juicefs", "fuse.moosefs", "fuse.mfs",
+     "fuse.lizardfs", "fuse.goofys", "fuse.blobfuse", "fuse.blobfuse2", "fuse.mount-s3",
+     "fuse.curlftpfs", "fuse.smbnetfs", "fuse.gvfsd-fuse", "fuse.nfs", "fuse.vmhgfs-fuse",
+     "vmhgfs", "fuse.cvmfs", "fuse.hdfs", "fuse.seaweedfs"}
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from queuectl_engine import private
 from queuectl_engine.errors import (
     NotAQueue,
     QueuectlError,
@@ -75,7 +76,7 @@ def restore(location: str, backup: str, *, user: str, now: datetime) -> Restored
     """
     path = place.canonical(location)
     directory = os.path.dirname(path)
-    place.make_directory(directory)
+    private.make_directory(directory)
     place.check_directory(directory)
     _check_source(path, backup)
     _refuse_pools(path)
