@@ -179,8 +179,10 @@ def _tell_pruned(done: Pruned, *, dry_run: bool) -> None:
         say(f"{what} would be removed, with {size_text(done.output)} of output")
     else:
         say(f"Removed {what}; {size_text(done.returned)} given back")
-    if done.waited_for:
-        note(f"{counted(done.waited_for, 'job')} stay, because other jobs wait for them")
+    if done.waited_for == 1:
+        note("1 job stays, because another one waits for it")
+    elif done.waited_for:
+        note(f"{done.waited_for} jobs stay, because others wait for them")
 
 
 def _tell_restored(done: Restored, file: Path) -> None:

@@ -36,7 +36,7 @@ def pools(repository: JobRepository) -> Found:
         )
         yield Finding("pools", Level.OK, names)
     elif waiting := _ready(repository):
-        text = f"none runs, and {waiting:,} jobs are ready"
+        text = f"none runs; ready jobs: {waiting:,}"
         yield Finding("pools", Level.WARN, text, "queuectl worker --detach starts one")
     else:
         yield Finding("pools", Level.NOTE, "none runs")

@@ -187,7 +187,7 @@ def test_wrong_counts_are_found_and_mended_when_asked(path: Path, engine: Engine
     )
 
     seen = found(path)["counts"]
-    assert (seen.level, seen.text) == (Level.WARN, "5 numbers are wrong, by 16 jobs")
+    assert (seen.level, seen.text) == (Level.WARN, "wrong numbers: 5, off by 16 in all")
     assert "--recount" in str(seen.advice)
     assert found(path, recount=True)["counts"].level is Level.NOTE
 
@@ -304,7 +304,7 @@ def test_copies_and_leftovers_are_named(path: Path, engine: Engine) -> None:
 
     assert len(texts) == 2
     assert "queue.db.0a1b.tmp" in texts[0]
-    assert "1 older copies" in texts[1]
+    assert "older copies: 1," in texts[1]
 
 
 # -- pools

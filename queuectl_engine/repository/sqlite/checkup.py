@@ -247,7 +247,7 @@ def integrity(patient: Patient) -> Found:
         yield Finding("integrity", Level.BAD, text, _RECOVER)
         return
     if broken := db.run("PRAGMA foreign_key_check"):
-        text = f"{len(broken)} rows belong to something that is gone"
+        text = f"rows that belong to something that is gone: {len(broken)}"
         yield Finding("integrity", Level.WARN, text, "take a backup, and report this")
         return
     yield Finding("integrity", Level.OK, "every page and row")
@@ -264,11 +264,11 @@ def counts(patient: Patient) -> Found:
         with db.writing():
             counting.mend(db, found)
         left = counting.drifts(db)
-        text = f"{len(found)} numbers were wrong and are mended"
+        text = f"mended; wrong numbers: {len(found)}"
         level = Level.WARN if left else Level.NOTE
         yield Finding("counts", level, text, "run it again" if left else None)
     elif found:
-        text = f"{len(found)} numbers are wrong, by {sum(abs(drift.by) for drift in found)} jobs"
+        text = f"wrong numbers: {len(found)}, off by {sum(abs(drift.by) for drift in found)} in all"
         yield Finding("counts", Level.WARN, text, "queuectl doctor --recount mends them")
     else:
         yield Finding("counts", Level.OK, "equal to a recount")
@@ -280,7 +280,7 @@ def size(patient: Patient) -> Found:
     finished = db.value("SELECT ifnull(sum(n), 0) FROM counter WHERE state = 'completed'")
     keep = pruning.retention(db) if migrating.version_of(db) > 1 else None
     kept = f"kept for {duration_text(keep)}" if keep else "kept until they are pruned"
-    text = f"{_size(patient.path) / _MIB:,.1f} MiB; {finished:,} completed jobs, {kept}"
+    text = f"{_size(patient.path) / _MIB:,.1f} MiB; completed jobs: {finished:,}, {kept}"
     yield Finding("size", Level.OK, text)
 
 
@@ -293,7 +293,7 @@ def left_over(patient: Patient) -> Found:
         yield Finding("left over", Level.NOTE, f"unfinished copies: {names}", "remove them")
     if copies:
         total = sum(_size(str(one)) for one in copies) / _MIB
-        text = f"{len(copies)} older copies of it, {total:,.1f} MiB: {safe_text(copies[-1].name)}"
+        text = f"older copies: {len(copies)}, {total:,.1f} MiB; last {safe_text(copies[-1].name)}"
         yield Finding("left over", Level.NOTE, text, "remove those that you do not need")
 
 
