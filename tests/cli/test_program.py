@@ -165,7 +165,8 @@ def test_completion_serves_both_programs(bare: Program, shell: str) -> None:
 def test_bash_completes_commands_and_options(bare: Program) -> None:
     asked = {"_QUEUECTL_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
     said = bare(env={**asked, "COMP_WORDS": "queuectl re"})
-    assert said.lines == ["plain,requeue", "plain,resume"]
+    names = ("requeue", "resume", "restore", "retention")
+    assert said.lines == [f"plain,{name}" for name in names]
     said = bare(env={**asked, "COMP_WORDS": "queuectl add --pri", "COMP_CWORD": "2"})
     assert said.lines == ["plain,--priority"]
     for script in (bare("completion", "bash").out,):
