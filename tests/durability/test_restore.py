@@ -296,6 +296,33 @@ def test_a_broken_database_is_replaced_and_kept_as_evidence(
         assert os.path.exists(done.kept)
 
 
+def test_a_restored_file_is_never_taken_together_with_the_old_log(
+    tmp_path: Path, backup: Path
+) -> None:
+    """The header is gone, but the log is whole: it would be played into whatever stands there."""
+    there = tmp_path / "there" / "queue.db"
+    there.parent.mkdir(mode=0o700)
+    with open_engine(tmp_path / "old.db", create=True) as old:
+        raw(tmp_path / "old.db", "PRAGMA wal_checkpoint(TRUNCATE)")
+        for _ in range(20):
+            old.add("of the old file")
+        for suffix in ("", "-wal"):
+            Path(f"{there}{suffix}").write_bytes(Path(f"{tmp_path}/old.db{suffix}").read_bytes())
+            Path(f"{there}{suffix}").chmod(0o600)
+    with there.open("r+b") as file:
+        file.write(b"notes of a person" * 6)
+    log = Path(f"{there}-wal").read_bytes()
+
+    done = restore(there, backup)
+
+    assert done.kept is not None
+    assert not done.kept_whole
+    assert Path(f"{done.kept}-wal").read_bytes() == log
+    with open_engine(there) as engine:
+        assert commands(engine) == ["in the backup"]
+    assert raw(there, "PRAGMA integrity_check") == [("ok",)]
+
+
 def test_a_database_of_another_program_is_not_replaced(tmp_path: Path, backup: Path) -> None:
     there = tmp_path / "songs.db"
     other_program(there)

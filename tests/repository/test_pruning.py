@@ -200,6 +200,27 @@ def test_many_go_in_portions_and_none_is_left_out(drive: Driver, repo: JobReposi
     assert count(repo, State.READY) == 0
 
 
+def test_one_transaction_takes_no_more_than_it_should(drive: Driver, repo: JobRepository) -> None:
+    repo.add([new() for _ in range(1_200)], now=drive.now)
+    claims = drive.turn(room=1_200).claims
+    drive.turn(*(drive.ended(claim, Exited(0)) for claim in claims))
+    ids = [claim.job.id for claim in claims]
+
+    done = repo.remove(ids, before=drive.now, states=(State.COMPLETED,))
+
+    assert 0 < done.jobs[State.COMPLETED] <= 500
+    assert count(repo, State.COMPLETED) + done.jobs[State.COMPLETED] == 1_200
+    assert len(done.left) == count(repo, State.COMPLETED)
+
+
+def test_sums_for_monitoring_stay(drive: Driver) -> None:
+    drive.job_in(State.COMPLETED)
+
+    pruned(drive)
+
+    assert drive.repo.metrics()[0].results == {"completed": 1}
+
+
 # -- by itself
 
 
