@@ -17,6 +17,7 @@ from typing import Final
 import apsw
 
 from queuectl_engine.errors import QueuectlError, StorageBusy, StorageError, UnsafeStorage
+from queuectl_engine.estimate import about
 from queuectl_engine.keeping import Finding, Level
 from queuectl_engine.repository.sqlite import (
     counting,
@@ -222,7 +223,7 @@ def clock(patient: Patient) -> Found:
     if newest is None:
         yield Finding("clock", Level.OK, f"{now.astimezone():%Y-%m-%d %H:%M:%S %z}")
     elif newest > now + _SLIP:
-        text = f"the last thing happened {duration_text(newest - now)} in the future"
+        text = f"the last thing happened {about(newest - now)} in the future"
         advice = "set the clock; start times, retries and schedules follow it"
         yield Finding("clock", Level.WARN, text, advice)
     else:
