@@ -167,6 +167,7 @@ def test_damage_in_a_page_is_found(path: Path, engine: Engine) -> None:
     assert "queuectl restore" in str(seen["integrity"].advice)
     assert seen["format"].level is Level.OK  # and all that can be known is told
     assert found(path, quick=True)["integrity"].level is Level.NOTE
+    assert found(path, quick=True)["damage"].level is Level.BAD  # for all others to see, too
 
 
 def test_wrong_counts_are_found_and_mended_when_asked(path: Path, engine: Engine) -> None:
@@ -257,9 +258,8 @@ def test_who_holds_the_lock_is_named(path: Path, engine: Engine, stopped: bool) 
         finding = found(path)["lock"]
 
         assert finding.level is Level.BAD
-        assert f"process {holder.pid} (python" in finding.text
-        assert ("stopped" in finding.text) is stopped
-        assert ("kill -CONT" in str(finding.advice)) is stopped
+        assert f"process {holder.pid} (" in finding.text
+        assert (f"kill -CONT {holder.pid}" in finding.text) is stopped
     assert found(path)["lock"].level is Level.OK
 
 
@@ -272,7 +272,7 @@ def test_who_keeps_the_log_from_becoming_shorter_is_named(path: Path, engine: En
         finding = found(path)["log"]
 
         assert finding.level is Level.NOTE
-        assert f"process {reader.pid} (python" in finding.text
+        assert f"process {reader.pid} (" in finding.text
     assert found(path)["log"].level is Level.OK
 
 

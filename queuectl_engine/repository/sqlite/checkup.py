@@ -16,17 +16,24 @@ from typing import Final
 
 import apsw
 
-from queuectl_engine.errors import QueuectlError, StorageBusy, StorageError, UnsafeStorage
+from queuectl_engine.errors import (
+    QueuectlError,
+    StorageBusy,
+    StorageDamaged,
+    UnsafeStorage,
+)
 from queuectl_engine.estimate import about
 from queuectl_engine.keeping import Finding, Level
 from queuectl_engine.repository.sqlite import (
     counting,
+    foreign,
+    holder,
     migrating,
     place,
     pruning,
     schema,
-    shared_memory,
     upkeep,
+    watch,
 )
 from queuectl_engine.repository.sqlite.connection import Connection, check_library
 from queuectl_engine.repository.sqlite.rows import moment
@@ -177,7 +184,10 @@ def file_format(patient: Patient) -> Found:
 
 def trust(patient: Patient) -> Found:
     """Pools of this user on this machine run it."""
-    if why := upkeep.distrusted(patient.db()):
+    db = patient.db()
+    if migrating.version_of(db) == schema.VERSION:
+        foreign.check(db)
+    if why := upkeep.distrusted(db):
         text = f"no pool runs it here: {why}"
         yield Finding("trust", Level.WARN, text, "look at its jobs, then: queuectl initdb --trust")
     else:
@@ -190,13 +200,22 @@ def lock(patient: Patient) -> Found:
         with patient.db().writing():
             pass
     except StorageBusy:
-        holders = shared_memory.writers(patient.path)
-        who = ", ".join(map(str, holders)) or "a process that cannot be seen from here"
-        yield Finding(
-            "lock", Level.BAD, f"nobody can write: {who} holds the lock", _release(holders)
-        )
-        return
-    yield Finding("lock", Level.OK, "free")
+        who = holder.holder(patient.path) or "a process that cannot be seen from here"
+        yield Finding("lock", Level.BAD, f"nobody can write: it is locked by {who}")
+    except StorageDamaged:
+        raise NotOpen("not known: nobody writes to what is taken for damaged") from None
+    else:
+        yield Finding("lock", Level.OK, "free")
+
+
+def damage(patient: Patient) -> Found:
+    """Nobody has met damage and marked it so."""
+    if (why := watch.damage(patient.path)) is not None:
+        text = f"taken for damaged, so nobody claims or writes: {safe_text(why)}"
+        advice = "start a pool, which checks the whole file, or restore a backup"
+        yield Finding("damage", Level.BAD, text, advice)
+    else:
+        yield Finding("damage", Level.OK, "nobody has met any")
 
 
 def log(patient: Patient) -> Found:
@@ -204,15 +223,14 @@ def log(patient: Patient) -> Found:
     db = patient.db()
     _, frames, copied = db.run("PRAGMA wal_checkpoint(PASSIVE)")[0]
     size = _size(f"{patient.path}-wal")
-    text = f"{size / _MIB:,.1f} MiB"
-    readers = [one for one in shared_memory.readers(patient.path) if one.pid != os.getpid()]
+    text, long = f"{size / _MIB:,.1f} MiB", size > _LONG_LOG
+    readers = holder.readers(patient.path)
     if frames > copied >= 0 and readers:
-        oldest = ", ".join(map(str, readers))
-        long = size > _LONG_LOG
-        text = f"{text}; cannot become shorter while it is read by {oldest}"
-        yield Finding("log", Level.WARN if long else Level.NOTE, text, _release(readers))
-    elif size > _LONG_LOG:
-        yield Finding("log", Level.WARN, text, "a running pool shortens it, or: queuectl backup")
+        text = f"{text}; cannot become shorter while it is read by {', '.join(readers)}"
+        advice = "end those that read for so long" if long else None
+        yield Finding("log", Level.WARN if long else Level.NOTE, text, advice)
+    elif long:
+        yield Finding("log", Level.WARN, text, "a pool that runs makes it shorter")
     else:
         yield Finding("log", Level.OK, text)
 
@@ -238,14 +256,12 @@ def integrity(patient: Patient) -> Found:
         return
     try:
         problems = [str(row[0]) for row in db.run("PRAGMA integrity_check(100)")]
-    except StorageBusy:
-        raise
-    except StorageError as error:  # so damaged that the check cannot go on
-        problems = [str(error)]
+    except StorageDamaged as error:  # so much that the check cannot go on
+        problems = [str(error.__cause__ or error)]
     if problems != ["ok"]:
+        db.condemn(problems[0])
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        text = f"{safe_text(problems[0])}{more}"
-        yield Finding("integrity", Level.BAD, text, _RECOVER)
+        yield Finding("integrity", Level.BAD, f"{safe_text(problems[0])}{more}", _RECOVER)
         return
     if broken := db.run("PRAGMA foreign_key_check"):
         text = f"rows that belong to something that is gone: {len(broken)}"
@@ -305,6 +321,7 @@ CHECKS: Final[dict[str, Check]] = {
     "space": space,
     "format": file_format,
     "trust": trust,
+    "damage": damage,
     "lock": lock,
     "log": log,
     "clock": clock,
@@ -334,14 +351,6 @@ def _newest(db: Connection) -> datetime | None:
     """When the last thing happened, as far as one step into an index tells."""
     moments = [db.value(sql) for sql in _LAST]
     return max((moment(at) for at in moments if at is not None), default=None)
-
-
-def _release(holders: list[shared_memory.Holder]) -> str | None:
-    if not holders:
-        return None
-    if stopped := [one for one in holders if one.stopped]:
-        return f"it is stopped: kill -CONT {stopped[0].pid}, or end it"
-    return f"end it if it does not go on: kill {holders[0].pid}"
 
 
 def _size(path: str) -> int:

@@ -245,8 +245,11 @@ class Connection:
             if now != self._seen:  # by a checkpoint or by a stranger: believe no page read before
                 self._raw.execute("PRAGMA shrink_memory")
                 self._seen = now
-            if self._identity is not None and self._read_identity() != self._identity:
-                raise StorageMoved(watch.overwritten(self.path))
+            before = self._identity
+            if before is not None and (found := self._read_identity()) != before:
+                restored = found is not None and found[0] == before[0]
+                words = watch.restored if restored else watch.overwritten
+                raise StorageMoved(words(self.path))
 
     def inspect(self, pragma: str, seconds: float | None) -> str | None:
         """What `integrity_check` or `quick_check` finds first, `ok` when nothing.
@@ -379,6 +382,7 @@ class Connection:
             self._configure()
             self._raw.set_wal_hook(self._note_log)  # in place of the checkpoint within COMMIT
         except BaseException:
+            self._leave_the_log()  # or closing writes it into what cannot be read, and removes it
             self._raw.close()
             raise
 

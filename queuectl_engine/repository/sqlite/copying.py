@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from queuectl_engine import private
-from queuectl_engine.errors import QueuectlError, StorageError
+from queuectl_engine.errors import QueuectlError, StorageDamaged, StorageError
 from queuectl_engine.job import OUTWARD, JobState, State
 from queuectl_engine.keeping import Copied
 from queuectl_engine.repository.sqlite import counting
@@ -94,15 +95,15 @@ def temporary(target: str) -> Iterator[str]:
         for suffix in ("", *_BESIDE):
             with suppress(FileNotFoundError):
                 os.unlink(name + suffix)
+        shutil.rmtree(f"{name}.d", ignore_errors=True)  # where damage that was met is marked
 
 
 def inspect(db: Connection) -> dict[JobState, int]:
     """The jobs of a copy by outward state, once it has passed. Raises StorageError."""
-    problem = db.value("PRAGMA integrity_check(1)")
-    if problem != "ok":
-        raise StorageError(
-            f"the copy is damaged, and so is what it was made of ({safe_text(str(problem))}); "
-            f"'queuectl doctor' says more"
+    if problem := problem_of(db):
+        raise StorageDamaged(
+            f"what was to be copied is damaged ({problem}), so there is no copy; 'queuectl doctor'"
+            " says more"
         )
     if counting.drifts(db):
         raise StorageError("its counts are wrong; mend them with 'queuectl doctor --recount'")
@@ -111,6 +112,15 @@ def inspect(db: Connection) -> dict[JobState, int]:
         if outward := OUTWARD.get(State(state)):
             jobs[outward] += n
     return jobs
+
+
+def problem_of(db: Connection) -> str | None:
+    """What is wrong with any page, None when nothing is."""
+    try:
+        found = db.inspect("integrity_check", None)
+    except StorageDamaged as error:  # so much that the check cannot go on
+        found = str(error.__cause__)
+    return None if found == "ok" else safe_text(str(found))
 
 
 def alone(path: str) -> Connection:

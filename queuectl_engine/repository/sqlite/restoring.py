@@ -21,6 +21,7 @@ from queuectl_engine.errors import (
     NotAQueue,
     QueuectlError,
     StorageBusy,
+    StorageDamaged,
     StorageError,
     UnsafeStorage,
 )
@@ -33,12 +34,14 @@ from queuectl_engine.repository.sqlite import (
     acts,
     copying,
     counting,
+    foreign,
     migrating,
     place,
     pools,
     schema,
     turns,
     upkeep,
+    watch,
 )
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.safe_text import safe_text
@@ -85,6 +88,7 @@ def restore(location: str, backup: str, *, user: str, now: datetime) -> Restored
         with closing(copying.alone(new)) as db, db.writing():
             if upgraded_from:
                 migrating.run_steps(db, upgraded_from)
+            foreign.check(db)  # before any of its triggers runs
             lost = _lose_running(db, user, now)
             counting.mend(db, counting.drifts_inside(db))
         for _ in range(_TRIES):
@@ -132,20 +136,27 @@ def _fetch(backup: str, new: str) -> int | None:
         ) as source,
         closing(Connection(new, timeout=_PATIENCE)) as made,
     ):
-        version = migrating.version_of(source)
-        shown = safe_text(backup)
-        if version == 0:
-            raise NotAQueue(f"{shown} is empty")
-        if version > schema.VERSION:
-            raise NotAQueue(
-                f"{shown} was written by a newer queuectl (format {version}, this one knows "
-                f"{schema.VERSION}); run: pip install --upgrade queuectl-tui"
-            )
-        problem = source.value("PRAGMA integrity_check(1)")
-        if problem != "ok":
-            raise StorageError(f"{shown} is damaged ({safe_text(str(problem))}); take another one")
+        version = _check_backup(source, safe_text(backup))
         source.copy_into(made)
     return version if version < schema.VERSION else None
+
+
+def _check_backup(source: Connection, shown: str) -> int:
+    """The schema that a backup has. Raises NotAQueue, or StorageError for a damaged one."""
+    try:
+        version, problem = migrating.version_of(source), copying.problem_of(source)
+    except StorageDamaged as error:
+        version, problem = -1, str(error.__cause__)
+    if problem:
+        raise StorageError(f"{shown} is damaged ({safe_text(problem)}); take another one")
+    if version == 0:
+        raise NotAQueue(f"{shown} is empty; take another one")
+    if version > schema.VERSION:
+        raise NotAQueue(
+            f"{shown} was written by a newer queuectl (format {version}, this one knows "
+            f"{schema.VERSION}); run: pip install --upgrade queuectl-tui"
+        )
+    return version
 
 
 def _lose_running(db: Connection, user: str, now: datetime) -> dict[int, JobState]:
@@ -225,6 +236,7 @@ def _replace(
         closing(Connection(path, timeout=_PATIENCE)) as there,
     ):
         source.copy_into(there, holding=keep)
+        watch.unmark(path)  # what was damaged is not there any more
         upkeep.tidy(there)
     return kept, whole, before
 
@@ -244,5 +256,6 @@ def _move_into_place(path: str, new: str, kept: str) -> str | None:
         os.rename(path, kept)
     copying.fsync(directory)
     os.rename(new, path)
+    watch.unmark(path)
     copying.fsync(directory)
     return kept if old else None

@@ -58,6 +58,11 @@ def overwritten(path: str) -> str:
     )
 
 
+def restored(path: str) -> str:
+    """The same for one that holds an earlier moment of itself."""
+    return f"{safe_text(path)} was restored from a backup while it was open here; start again"
+
+
 def mark_damaged(path: str, why: str) -> None:
     """Tell every process that this file is not to be claimed from or written to any more.
 
