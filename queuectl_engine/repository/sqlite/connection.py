@@ -243,7 +243,7 @@ class Connection:
             if self._frozen and not watch.nobody_writes(self.path):
                 raise StorageError(f"{safe_text(self.path)} can be written again; open it again")
             if now != self._seen:  # by a checkpoint or by a stranger: believe no page read before
-                self._raw.execute("PRAGMA shrink_memory")
+                self._raw.release_memory()
                 self._seen = now
             if self._identity is not None and self._read_identity() != self._identity:
                 raise StorageMoved(watch.overwritten(self.path))
