@@ -262,7 +262,7 @@ class Connection:
                 return None
             finally:
                 self._raw.set_progress_handler(None)
-        return str(found)
+        return str(found).removeprefix("*** in database main ***").strip()
 
     def condemn(self, why: str) -> StorageDamaged:
         """Nobody shall claim from this file or write to it any more; the error that says so."""

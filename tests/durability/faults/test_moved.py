@@ -76,6 +76,8 @@ def test_a_pool_whose_file_is_gone_stops_and_loses_nothing(
     assert pool.said("unsettled", f"job={long[0]} ")
     left = left_receipts(Path(f"{path}.d"))
     assert left
+    marked = Path(f"{path}.d/damaged").exists()  # what was put there is not used unchecked
+    assert marked == (what in (replace, overwrite))
     if what is overwrite:
         return  # its content is gone: see below
 
