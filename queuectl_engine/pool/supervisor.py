@@ -447,18 +447,17 @@ class Supervisor:
 
     def _leave(self) -> None:
         """Say goodbye; where that cannot be written, all stays for whoever rescues the workers."""
+        self.left = self.cut_off or self._waits_for
+        self._log("stopped", pool=self._pool.name, why=self.left and str(self.left))
         try:
-            if self.cut_off is not None:
-                raise self.cut_off
-            if self._waits_for is not None:
-                raise self._waits_for
-            self._repository.end_pool(self._pool.id)
-            bury_directory(self._directory)
+            if self.left is None:
+                self._repository.end_pool(self._pool.id)
+                bury_directory(self._directory)
         except StorageError as error:
             self.left = error
+            self._log("waiting", why=str(error))
         if self._lock:
             self._lock.release()
-        self._log("stopped", pool=self._pool.name, why=self.left and str(self.left))
 
     @contextmanager
     def _signals(self) -> Iterator[int]:

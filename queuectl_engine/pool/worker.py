@@ -141,7 +141,7 @@ class Worker:
         self._low = False  # on space
         self._receipts = Receipts(post.directory, post.row.id)
         self._database = post.database
-        self._give_up_at = float("inf")  # put what ended into receipts
+        self._give_up_at = inf  # put what ended into receipts
         self.cut_off: StorageError | None = None  # the database is not ours to use any more
         self.unsettled: StorageError | None = None  # why results went into receipts
         self._lingering: list[Run] = []  # over, but not all of it could be killed
@@ -363,9 +363,9 @@ class Worker:
 
     def _sync(self) -> None:
         """See to it that what was committed is on disk within a second, however quiet it gets."""
-        left: float | None = _LOCK_PATIENCE
-        with suppress(StorageError):  # it comes round again
-            if self.cut_off is None:
+        left: float | None = None if self.cut_off else _LOCK_PATIENCE
+        if self.cut_off is None:
+            with suppress(StorageError):  # it comes round again
                 left = self._repository.sync_if_due(self._id, now=datetime.now(UTC))
         self._sync_at = inf if left is None else time.monotonic() + left
 

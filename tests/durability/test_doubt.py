@@ -18,11 +18,17 @@ import pytest
 
 from queuectl_engine.cli.root import run
 from queuectl_engine.engine import Engine, open_engine
-from queuectl_engine.errors import ExitCode, OutcomeUnknown, StorageError, StoredUnconfirmed
+from queuectl_engine.errors import (
+    ExitCode,
+    OutcomeUnknown,
+    StorageError,
+    StorageMoved,
+    StoredUnconfirmed,
+)
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository.protocol import Verdict
-from queuectl_engine.repository.sqlite import SqliteRepository, connection
+from queuectl_engine.repository.sqlite import SqliteRepository, adding, connection
 from tests.durability.disk import FOR_EVER, Disk, Fault, Kind, in_use
 from tests.durability.test_io_errors import Stage
 from tests.durability.verbs import Scene
@@ -127,16 +133,22 @@ def test_a_checkpoint_that_fails_spoils_no_commit(
         assert stage.disk.fault.failed == 3
 
 
+def _add_while(scene: Scene, it_happens: Callable[[], object]) -> None:
+    """After the look at the file with which a transaction begins."""
+    with scene.repo._db.writing():
+        adding.add(scene.repo._db, [new("once")], scene.drive.now)
+        it_happens()
+
+
 def test_a_file_that_was_replaced_meanwhile_is_not_taken_for_ours(stage: Stage) -> None:
     with begun(stage, company=False) as scene:
         stage.disk.fault = no_sync()
         copy = stage.path.with_name("copy")
         copy.write_bytes(stage.path.read_bytes())
-        copy.rename(stage.path)
         with pytest.raises(OutcomeUnknown):
-            scene.repo.add([new("once")], now=scene.drive.now)
+            _add_while(scene, lambda: copy.rename(stage.path))
         stage.disk.fault = None
-        with pytest.raises(StorageError, match="another file"):
+        with pytest.raises(StorageMoved, match="another file"):
             scene.repo.counts()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,19 @@ def test_a_small_file_stays(path: Path) -> None:
     log("started")
     log.rotate()
     assert not Path(f"{path}.1").exists()
+
+
+def test_a_log_whose_directory_is_gone_goes_on_and_touches_no_other_file(
+    path: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    log = Log("text", directory / "log", to_file=True)
+    (directory / "log").unlink()
+    directory.rmdir()
+    log("cut off")
+    with (tmp_path / "database").open("wb") as other:  # gets the lowest number that is free
+        log("stopped")
+        log("stopped")
+        os.fstat(other.fileno())  # it was not closed for us
+    assert (tmp_path / "database").read_bytes() == b""

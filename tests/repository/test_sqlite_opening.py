@@ -279,15 +279,21 @@ def mode(path: Path) -> int:
 # -- where it lies
 
 
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "fuse.sshfs", "orangefs", "fuse.juicefs"])
 def test_a_network_file_system_is_refused_with_a_local_path(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(place, "file_system", lambda directory: "nfs4")
+    table = tmp_path_factory.mktemp("proc") / "mountinfo"
+    device = path.parent.stat().st_dev
+    at = f"{os.major(device)}:{os.minor(device)}"
+    table.write_text(f"36 21 {at} / /mnt rw - {kind} host:/x rw,a=b\n")
+    as_mounted = place.file_system
+    monkeypatch.setattr(place, "file_system", lambda where: as_mounted(where, str(table)))
 
     refusal = refused(path, create=True)
 
     assert isinstance(refusal, UnsafeStorage)
-    assert "nfs4" in str(refusal)
+    assert kind in str(refusal)
     assert ".local/share/queuectl" in str(refusal)
     assert not path.exists()
 

@@ -243,7 +243,7 @@ class Connection:
             if self._frozen and not watch.nobody_writes(self.path):
                 raise StorageError(f"{safe_text(self.path)} can be written again; open it again")
             if now != self._seen:  # by a checkpoint or by a stranger: believe no page read before
-                self._raw.execute("PRAGMA shrink_memory")
+                self._raw.release_memory()
                 self._seen = now
             before = self._identity
             if before is not None and (found := self._read_identity()) != before:
@@ -265,7 +265,7 @@ class Connection:
                 return None
             finally:
                 self._raw.set_progress_handler(None)
-        return str(found)
+        return str(found).removeprefix("*** in database main ***").strip()
 
     def condemn(self, why: str) -> StorageDamaged:
         """Nobody shall claim from this file or write to it any more; the error that says so."""

@@ -119,9 +119,11 @@ def refuse_emptied(path: str, *, create: bool) -> None:
     SQLite would throw away the log beside it, which may hold jobs. Raises StorageDamaged, or
     NotAQueue where nothing says that it was one.
     """
+    # Asked first: who makes the file at this moment fills it before it makes anything beside it.
+    in_use = os.path.isdir(f"{path}.d") or _size(f"{path}-wal")
     if os.stat(path).st_size:
         return
-    if os.path.isdir(f"{path}.d") or _size(f"{path}-wal"):
+    if in_use:
         raise StorageDamaged(in_words(path, "it is empty, but was in use"))
     if not create:
         where = safe_text(path)

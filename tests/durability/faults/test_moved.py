@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl_engine import ExitCode, JobState, StorageMoved, open_engine
+from queuectl_engine import ExitCode, JobState, StorageDamaged, StorageMoved, open_engine
 from queuectl_engine.pool.receipts import left_receipts
 from queuectl_engine.repository import open_repository
 from tests.cli.program import Program
@@ -76,6 +76,8 @@ def test_a_pool_whose_file_is_gone_stops_and_loses_nothing(
     assert pool.said("unsettled", f"job={long[0]} ")
     left = left_receipts(Path(f"{path}.d"))
     assert left
+    marked = Path(f"{path}.d/damaged").exists()  # what was put there is not used unchecked
+    assert marked == (what in (replace, overwrite))
     if what is overwrite:
         return  # its content is gone: see below
 
@@ -128,6 +130,15 @@ def test_a_connection_writes_to_no_other_database_than_it_opened(path: Path) -> 
     restored.close()
     with open_engine(path) as engine:
         assert not any(queue.paused for queue in engine.queues())
+
+
+def test_what_is_put_over_a_file_is_seen_by_who_has_its_pages_in_memory(path: Path) -> None:
+    repository = open_repository(str(path))
+    repository.version()
+    overwrite(path)
+    with pytest.raises((StorageMoved, StorageDamaged)):  # nobody committed: SQLite believes them
+        repository.version()
+    repository.close()
 
 
 def test_a_wait_ends_when_its_database_is_gone(path: Path, program: Program) -> None:
