@@ -6,8 +6,8 @@ the worker at most once a second. What was acknowledged is marked in the log of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -26,7 +26,6 @@ from tests.repository.driver import STEADY, output_of
 from tests.samples import NOON, SECOND, new, pool_row
 
 Fact = tuple[str, int, *tuple[object, ...]]  # what it is, of which job, and which one
-ADDED_BY_A_STEP: Final = "CREATE TABLE probe (one INTEGER PRIMARY KEY) STRICT;\n"
 _ENDINGS: Final[Sequence[Ending]] = (Exited(0), Exited(1), Exited(0), Signalled(9))
 
 
@@ -237,16 +236,6 @@ class Story:
 
 def _settled(ended: Ended) -> Fact:
     return ("settled", ended.attempt.job, ended.attempt.token, result_of(ended.ending))
-
-
-@contextmanager
-def one_step_more(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A program whose schema has one step more than the files of `_older_version`."""
-    with patch.context() as newer:
-        if len(schema.STEPS) == 1:
-            newer.setattr(schema, "STEPS", (*schema.STEPS, ADDED_BY_A_STEP))
-            newer.setattr(schema, "VERSION", 2)
-        yield
 
 
 def recorded(
