@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -18,7 +19,13 @@ import pytest
 
 from queuectl_engine.cli.root import run
 from queuectl_engine.engine import Engine, open_engine
-from queuectl_engine.errors import ExitCode, OutcomeUnknown, StorageError, StoredUnconfirmed
+from queuectl_engine.errors import (
+    ExitCode,
+    OutcomeUnknown,
+    StorageError,
+    StorageMoved,
+    StoredUnconfirmed,
+)
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository.protocol import Verdict
@@ -127,16 +134,29 @@ def test_a_checkpoint_that_fails_spoils_no_commit(
         assert stage.disk.fault.failed == 3
 
 
+@dataclass
+class Swap(Fault):
+    """Another file takes the place of the database in the moment in which a sync fails."""
+
+    path: Path = Path()
+
+    def check(self, kind: Kind, file: str) -> None:
+        """Count a call, and swap the files before it fails."""
+        try:
+            super().check(kind, file)
+        except apsw.Error:
+            copy = self.path.with_name("copy")
+            copy.write_bytes(self.path.read_bytes())
+            copy.rename(self.path)
+            raise
+
+
 def test_a_file_that_was_replaced_meanwhile_is_not_taken_for_ours(stage: Stage) -> None:
     with begun(stage, company=False) as scene:
-        stage.disk.fault = no_sync()
-        copy = stage.path.with_name("copy")
-        copy.write_bytes(stage.path.read_bytes())
-        copy.rename(stage.path)
+        stage.disk.fault = Swap(0, kinds=SYNC, path=stage.path)
         with pytest.raises(OutcomeUnknown):
             scene.repo.add([new("once")], now=scene.drive.now)
-        stage.disk.fault = None
-        with pytest.raises(StorageError, match="another file"):
+        with pytest.raises(StorageMoved):
             scene.repo.counts()
 
 

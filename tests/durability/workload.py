@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from queuectl_engine.job import View
+from queuectl_engine.job import State, View
 from queuectl_engine.lifecycle import Ending, Exited, Signalled, WorkerDied, outcome_of, result_of
 from queuectl_engine.plan import Act
 from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Progress
@@ -40,6 +40,13 @@ class Acknowledged:
 @dataclass(frozen=True)
 class Purging:
     """From now on these jobs may be gone for good."""
+
+    jobs: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Purged:
+    """From now on these jobs are gone for good."""
 
     jobs: frozenset[int]
 
@@ -172,6 +179,17 @@ class Story:
         self.disk.mark(Purging(frozenset(self.deleted)))
         self.supervisor.maintain(now=self.clock.moment())
         self.supervisor.promote(now=self.clock.moment())
+        self._prune()
+
+    def _prune(self) -> None:
+        old = [job.id for job in self.people.page(View.FINISHED, limit=4).jobs]
+        self.disk.mark(Purging(frozenset(old)))
+        before, states = self.clock.moment(), [State.COMPLETED]
+        removed = self.people.remove(old, before=before, states=states)
+        assert removed.jobs[State.COMPLETED]
+        left = self.people.get(old)
+        self.disk.mark(Purged(frozenset(old) - frozenset(left)))
+        self.people.shrink()
 
     # -- verbs, with what they acknowledge
 
