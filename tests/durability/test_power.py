@@ -213,3 +213,18 @@ def some_images(disk: Disk, number: int) -> Iterator[Image]:
         if position in positions:
             yield list(platter.images(2))[-1]
         platter.take(entry)
+
+
+def test_directories_that_are_made_for_a_database_outlive_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = list[str](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    SqliteRepository.open(str(tmp_path / "a" / "b" / "queue.db"), create=True).close()
+
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
