@@ -10,6 +10,7 @@ import grp
 import os
 import pwd
 import stat
+from contextlib import suppress
 from typing import Final
 
 from queuectl_engine.errors import StorageError, UnsafeStorage
@@ -64,10 +65,21 @@ def make_directory(path: str, *, allow_owner: bool = False) -> None:
     try:
         os.mkdir(path, DIRECTORY)
         os.chmod(path, DIRECTORY)  # whatever the umask
+        _sync(os.path.dirname(path) or ".")
     except FileExistsError:  # another process was faster
         return
     except OSError as error:
         raise StorageError(f"cannot make {safe_text(path)}: {error.strerror}") from error
+
+
+def _sync(directory: str) -> None:
+    """Let a power cut not undo what was made in it; one that we may only enter cannot be synced."""
+    with suppress(PermissionError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def check_above(directory: str, *, allow_owner: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +50,13 @@ def _is_job(process: Path, directory: bytes) -> bool:
     return any(entry.startswith(b"QUEUECTL_TOKEN=") for entry in environment) and any(
         entry.startswith(b"QUEUECTL_DB=" + directory) for entry in environment
     )
+
+
+@pytest.fixture
+def ram(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory, for thousands of little databases."""
+    if not os.path.isdir("/dev/shm"):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="queuectl-") as directory:
+        yield Path(directory)

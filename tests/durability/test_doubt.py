@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -28,7 +29,7 @@ from queuectl_engine.errors import (
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository.protocol import Verdict
-from queuectl_engine.repository.sqlite import SqliteRepository, adding, connection
+from queuectl_engine.repository.sqlite import SqliteRepository, connection
 from tests.durability.disk import FOR_EVER, Disk, Fault, Kind, in_use
 from tests.durability.test_io_errors import Stage
 from tests.durability.verbs import Scene
@@ -133,22 +134,29 @@ def test_a_checkpoint_that_fails_spoils_no_commit(
         assert stage.disk.fault.failed == 3
 
 
-def _add_while(scene: Scene, it_happens: Callable[[], object]) -> None:
-    """After the look at the file with which a transaction begins."""
-    with scene.repo._db.writing():
-        adding.add(scene.repo._db, [new("once")], scene.drive.now)
-        it_happens()
+@dataclass
+class Swap(Fault):
+    """Another file takes the place of the database in the moment in which a sync fails."""
+
+    path: Path = Path()
+
+    def check(self, kind: Kind, file: str) -> None:
+        """Count a call, and swap the files before it fails."""
+        try:
+            super().check(kind, file)
+        except apsw.Error:
+            copy = self.path.with_name("copy")
+            copy.write_bytes(self.path.read_bytes())
+            copy.rename(self.path)
+            raise
 
 
 def test_a_file_that_was_replaced_meanwhile_is_not_taken_for_ours(stage: Stage) -> None:
     with begun(stage, company=False) as scene:
-        stage.disk.fault = no_sync()
-        copy = stage.path.with_name("copy")
-        copy.write_bytes(stage.path.read_bytes())
+        stage.disk.fault = Swap(0, kinds=SYNC, path=stage.path)
         with pytest.raises(OutcomeUnknown):
-            _add_while(scene, lambda: copy.rename(stage.path))
-        stage.disk.fault = None
-        with pytest.raises(StorageMoved, match="another file"):
+            scene.repo.add([new("once")], now=scene.drive.now)
+        with pytest.raises(StorageMoved):
             scene.repo.counts()
 
 

@@ -28,7 +28,7 @@ from tests.durability.verbs import READS, WRITES, Scene, Verb
 from tests.samples import new
 
 Contents = Mapping[str, Sequence[tuple[object, ...]]]
-EVERY: Final = int(os.environ.get("QUEUECTL_EVERY_CALL", "3"))  # 1: each call fails once
+EVERY: Final = int(os.environ.get("QUEUECTL_EVERY_CALL", "4"))  # 1: each call fails once
 # After an error, until they succeed.
 REPEATED: Final = tuple(WRITES[name] for name in ("progress", "promote", "maintain"))
 GROWING: Final = frozenset({Kind.WRITE, Kind.TRUNCATE})

@@ -8,7 +8,7 @@ from typing import Final
 
 from queuectl_engine.filter import Filter
 from queuectl_engine.hook import new_hook
-from queuectl_engine.job import View
+from queuectl_engine.job import State, View
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.plan import Act
 from queuectl_engine.repository.protocol import Claim, Leader, Progress
@@ -135,6 +135,10 @@ WRITES: Final[Mapping[str, Verb]] = {
     "take hooks": _take_hooks,
     "end hook": _end_hook,
     "promote": lambda s: s.repo.promote(now=s.drive.now),
+    "remove": lambda s: s.repo.remove(
+        [s.done.id, s.dead.id], before=s.drive.now, states=[State.COMPLETED, State.DEAD]
+    ),
+    "set retention": lambda s: s.repo.set_retention(HOUR),
     "maintain": lambda s: s.repo.maintain(now=s.drive.now),
 }
 READS: Final[Mapping[str, Verb]] = {

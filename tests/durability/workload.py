@@ -6,8 +6,8 @@ the worker at most once a second. What was acknowledged is marked in the log of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from queuectl_engine.job import View
+from queuectl_engine.job import State, View
 from queuectl_engine.lifecycle import Ending, Exited, Signalled, WorkerDied, outcome_of, result_of
 from queuectl_engine.plan import Act
 from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Progress
@@ -26,7 +26,6 @@ from tests.repository.driver import STEADY, output_of
 from tests.samples import NOON, SECOND, new, pool_row
 
 Fact = tuple[str, int, *tuple[object, ...]]  # what it is, of which job, and which one
-ADDED_BY_A_STEP: Final = "CREATE TABLE probe (one INTEGER PRIMARY KEY) STRICT;\n"
 _ENDINGS: Final[Sequence[Ending]] = (Exited(0), Exited(1), Exited(0), Signalled(9))
 
 
@@ -41,6 +40,13 @@ class Acknowledged:
 @dataclass(frozen=True)
 class Purging:
     """From now on these jobs may be gone for good."""
+
+    jobs: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Purged:
+    """From now on these jobs are gone for good."""
 
     jobs: frozenset[int]
 
@@ -173,6 +179,17 @@ class Story:
         self.disk.mark(Purging(frozenset(self.deleted)))
         self.supervisor.maintain(now=self.clock.moment())
         self.supervisor.promote(now=self.clock.moment())
+        self._prune()
+
+    def _prune(self) -> None:
+        old = [job.id for job in self.people.page(View.FINISHED, limit=4).jobs]
+        self.disk.mark(Purging(frozenset(old)))
+        before, states = self.clock.moment(), [State.COMPLETED]
+        removed = self.people.remove(old, before=before, states=states)
+        assert removed.jobs[State.COMPLETED]
+        left = self.people.get(old)
+        self.disk.mark(Purged(frozenset(old) - frozenset(left)))
+        self.people.shrink()
 
     # -- verbs, with what they acknowledge
 
@@ -237,16 +254,6 @@ class Story:
 
 def _settled(ended: Ended) -> Fact:
     return ("settled", ended.attempt.job, ended.attempt.token, result_of(ended.ending))
-
-
-@contextmanager
-def one_step_more(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A program whose schema has one step more than the files of `_older_version`."""
-    with patch.context() as newer:
-        if len(schema.STEPS) == 1:
-            newer.setattr(schema, "STEPS", (*schema.STEPS, ADDED_BY_A_STEP))
-            newer.setattr(schema, "VERSION", 2)
-        yield
 
 
 def recorded(
