@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuectl_engine import BadInput, Job, QueuectlError, StorageError, open_engine
+from queuectl_engine import BadInput, Job, JobState, QueuectlError, StorageError, open_engine
 from queuectl_engine.cli.arrivals import Builder, own
 from queuectl_engine.cli.bulk import LONGEST_LINE, numbered_lines
 from queuectl_engine.cli.jsonl import _FIELDS, ObjectReader
@@ -20,9 +20,11 @@ from queuectl_engine.cli.rivals import pueue
 from queuectl_engine.engine import Engine
 from queuectl_engine.job import NewJob
 from queuectl_engine.repository import create_database
+from tests.pools import stop_pools
 from tests.security.hostile import ARGUMENTS, BYTES, JSON_VALUES
 from tests.security.in_process import call, one_clear_line
 from tests.security.test_foreign import alter
+from tests.waiting import until
 
 TASK: Final = {
     "id": 0, "created_at": "2024-01-01T00:00:00Z", "command": "true", "path": "/tmp",
@@ -279,3 +281,26 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     for name in ("caf\udce9.db", "nul\0.db"):
         with pytest.raises(StorageError, match="not valid UTF-8"):
             create_database(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE context SET body = json_set(body, '$.cwd', '/' || char(0))",
+        "UPDATE context SET body = json_set(body, '$.shell', '/bin/sh' || char(0))",
+        "UPDATE context SET body = json_set(body, '$.env', json_object('A' || char(0), 'x'))",
+        "UPDATE job SET argv = '[\"a\\u0000\"]'",
+        "UPDATE job SET argv = '[\"\\ud800\"]'",
+        "UPDATE job SET log_file = '/' || char(0)",
+    ],
+)
+def test_a_job_that_cannot_be_started_fails_and_harms_no_worker(database: str, change: str) -> None:
+    """What `add` refuses may have been written by another program."""
+    alter(Path(database), change, "UPDATE job SET max_retries = 0")
+    with open_engine(database) as engine:
+        try:
+            engine.start_pool()
+            until(lambda: engine.get(1).state is JobState.DEAD)
+            assert engine.get(1).reason in ("exit 126", "exit 127")
+        finally:
+            stop_pools(engine)
