@@ -27,6 +27,7 @@ from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository import open_repository
 from tests.cli.program import ROOT, Program
 from tests.repository.driver import Driver, output_of
+from tests.tui.pty_program import Terminal
 
 EVIL: Final = (
     "\x1b]52;c;cm0gLXJmIH4=\x07", "\x1b]0;owned\x1b\\", "\x1b[2J", "\x1b[35;7m", "\x9b31m",
@@ -180,3 +181,23 @@ def test_every_table_that_holds_text_was_filled(hostile: Path) -> None:
         )]  # fmt: skip
         filled = {n for n in names if db.execute(f"SELECT 1 FROM {n} LIMIT 1").fetchall()}
     assert set(names) - empty <= filled
+
+
+def test_nothing_hostile_reaches_the_screen(queuectl: Program, hostile: Path) -> None:
+    """Every list, the details of jobs, questions, an edit, the pools, the help."""
+    with Terminal(cwd=queuectl.directory, width=160, height=50) as terminal:
+        terminal.shows("1 Pending", "q quit")
+        for keys in _TOUR:
+            terminal.send(keys)
+            terminal.quiet()
+        terminal.send("q")
+        terminal.exit_code()
+    drawn = terminal.raw.replace(b"\x1b]22;default\x07", b"")  # the pointer, by Textual itself
+    assert "\u241b".encode() in drawn
+    assert b"\x1b]" not in drawn, "a title, a clipboard or a link"
+    assert b"\x1b[35;7m" not in drawn
+    text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", drawn.decode())
+    assert {c for c in text if not c.isprintable()} <= set("\r\n")
+
+
+_TOUR: Final = ("1jj", "2", "3", "\r", "qF", "\r", "qq4", "5", "6", "P", "q?", "q3d", "nr", "n")
