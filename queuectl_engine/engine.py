@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -283,7 +284,8 @@ class Engine:
         self, state: JobState | None = None, *, queue: str | None = None, limit: int | None = None
     ) -> Iterator[Job]:
         """Jobs of one outward state, or of every state by id; read in pages as you go."""
-        return islice(self._all_jobs(state, queue), limit)
+        most = None if limit is None else min(limit, sys.maxsize)
+        return islice(self._all_jobs(state, queue), most)
 
     def page(
         self,

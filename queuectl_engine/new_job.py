@@ -38,6 +38,8 @@ CAPTURED: Final = (
 LONGEST_COMMAND: Final = 128 * 1024 - 1  # MAX_ARG_STRLEN of Linux, execve(2), with its NUL
 MOST_RETRIES: Final = 1_000_000
 MOST_LABELS: Final = 20  # of one job
+_LONGEST_PATH: Final = 4096  # PATH_MAX of Linux
+_LONGEST_USER: Final = 256  # LOGIN_NAME_MAX of Linux
 _INT64: Final = 2**63 - 1
 _LONGEST_WAIT: Final = timedelta(days=36525)
 _CODES: Final = "a list of exit codes, or text such as 64-78,124"
@@ -296,14 +298,8 @@ def capture_context(
 
     Never more of the environment than the named variables: it may hold secrets.
     """
-    directory = _directory(cwd)
-    if not os.path.isabs(shell):
-        raise BadInput(f"shell '{safe_text(shell)}' is not an absolute path; try {DEFAULT_SHELL}")
-    for name, value in (env or {}).items():
-        if not name or "=" in name or "\0" in name + value or not _encodable(name + value):
-            raise BadInput(f"environment variable '{safe_text(name)}' could reach no program")
-    return Context(
-        cwd=directory,
+    context = Context(
+        cwd=_directory(cwd),
         umask=_umask(),
         shell=shell,
         user=user_name(),
@@ -312,6 +308,31 @@ def capture_context(
         secrets=checked_secrets(secrets, env or {}),
         shell_asked=shell_asked,
     )
+    check_context(context)
+    return context
+
+
+def check_context(context: Context) -> None:
+    """Raise BadInput for surroundings in which no program could be started.
+
+    The directory may be missing: it may be on a disk that is not mounted yet.
+    """
+    for what, path in (("shell", context.shell), ("directory", context.cwd)):
+        if not os.path.isabs(path) or not _can_pass(path) or len(path) > _LONGEST_PATH:
+            instead = f"; try {DEFAULT_SHELL}" if what == "shell" else ""
+            raise BadInput(f"{what} '{safe_text(path[:200])}' is not an absolute path{instead}")
+    for name, value in (*context.env.items(), *context.captured.items()):
+        if not name or "=" in name or not _can_pass(name + (value or "")):
+            raise BadInput(f"environment variable '{safe_text(name[:40])}' could reach no program")
+    if not _can_pass(context.user) or len(context.user) > _LONGEST_USER:
+        raise BadInput(f"user '{safe_text(context.user[:40])}' can be no name of a user")
+    if not 0 <= context.umask <= 0o777:
+        raise BadInput(f"umask {context.umask:o} is none; it is from 0000 to 0777")
+
+
+def _can_pass(text: str) -> bool:
+    """Whether a program could be given it."""
+    return "\0" not in text and _encodable(text)
 
 
 def checked_secrets(names: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:

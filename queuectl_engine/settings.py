@@ -105,7 +105,9 @@ def _parsed(text: str, path: Path) -> Settings:
 
     try:
         values: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise BadInput(f"{path} is not TOML: it is nested too deeply") from None
+    except ValueError as error:  # also a number of thousands of digits
         raise BadInput(f"{path} is not TOML: {safe_text(str(error))}") from error
     known = {f.name for f in fields(Settings)}
     if unknown := sorted(set(values) - known):

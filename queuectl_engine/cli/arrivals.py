@@ -16,9 +16,10 @@ from queuectl_engine.cli.jsonl import checked_fields, parsed_object
 from queuectl_engine.engine import Engine
 from queuectl_engine.errors import BadInput
 from queuectl_engine.job import DEFAULT_SHELL, Context, JobState, NewJob
-from queuectl_engine.new_job import Policy, checked_secrets
+from queuectl_engine.new_job import Policy, check_context, checked_secrets
 
 _CONTEXTS: Final = 1_000  # kept at a time
+_LONGEST_ORIGIN: Final = 200
 _AROUND: Final = frozenset({"cwd", "env", "shell", "secrets"})
 
 
@@ -63,7 +64,7 @@ def own(lines: Iterable[tuple[int, str]], engine: Engine, *, failed: bool) -> It
 
 def _own(number: int, value: dict[str, Any], *, failed: bool) -> Arrival:
     origin, state = value.get("origin"), value.get("state")
-    if not isinstance(origin, str) or state not in set(JobState):
+    if not (isinstance(origin, str) and isinstance(state, str) and state in set(JobState)):
         raise BadInput("not a line of 'queuectl export'; for jobs of your own take 'add --jsonl'")
     if why := _why_not(JobState(state), failed):
         return Arrival(number, left_out=why)
@@ -71,8 +72,8 @@ def _own(number: int, value: dict[str, Any], *, failed: bool) -> Arrival:
         return Arrival(number, left_out="it waits for other jobs there")
     given = {name: each for name, each in value.items() if each is not None}
     fields = checked_fields(given, strict=False)
-    command = fields.pop("argv", None) or fields.pop("command")
-    fields.pop("command", None)
+    line = fields.pop("command", "")
+    command = fields.pop("argv", None) or line
     run_at = fields.pop("run_at", None)
     if run_at is not None and run_at > datetime.now(UTC):
         fields["run_at"] = run_at
@@ -140,6 +141,8 @@ class Builder:
         """Checked as by `add`. Raises BadInput that names the line."""
         policy = cast(Policy, {**arrival.policy, **self._over})
         try:
+            if len(arrival.origin) > _LONGEST_ORIGIN or not arrival.origin.isprintable():
+                raise BadInput("where it comes from cannot be told from it")
             job = self._engine.new_job(arrival.command, self._context(arrival.around), **policy)
         except BadInput as error:
             raise BadInput(f"{self.unit} {arrival.line}: {error}") from error
@@ -164,7 +167,7 @@ class Builder:
         if name not in self._contexts:
             if len(self._contexts) >= _CONTEXTS:
                 self._contexts.clear()
-            self._contexts[name] = Context(
+            context = Context(
                 cwd=here.cwd if self._cwd or not around.cwd else around.cwd,
                 umask=here.umask if around.umask is None else around.umask,
                 shell=around.shell or DEFAULT_SHELL,
@@ -174,4 +177,6 @@ class Builder:
                 secrets=checked_secrets(around.secrets, around.env),
                 shell_asked=around.shell_asked,
             )
+            check_context(context)
+            self._contexts[name] = context
         return self._contexts[name]

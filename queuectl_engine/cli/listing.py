@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
@@ -88,6 +89,7 @@ def list_jobs(
         raise BadInput("--cause goes with no other choice of jobs")
     wanted = JobState.DEAD if dlq else None if every else JobState(state or JobState.PENDING)
     chosen = bool(state or dlq or every)
+    limit = limit and min(limit, sys.maxsize - 1)
     with session.open() as engine:
         if cause is not None:
             jobs = of_cause(engine, cause)

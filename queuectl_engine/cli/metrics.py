@@ -11,6 +11,7 @@ from queuectl_engine.cli import as_json as shapes
 from queuectl_engine.cli.command import CONTEXT, Command
 from queuectl_engine.cli.options import db_option, json_option
 from queuectl_engine.cli.session import Session
+from queuectl_engine.cli.terminal import shown
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -31,4 +32,5 @@ def metrics(session: Session, as_json: bool) -> None:
         return
     from queuectl_engine.exposition import openmetrics
 
-    sys.stdout.write(openmetrics(queues, found, pools, now).decode())
+    page = openmetrics(queues, found, pools, now).decode()
+    sys.stdout.write("\n".join(map(shown, page.split("\n"))))  # names of queues are foreign

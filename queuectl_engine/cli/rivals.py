@@ -32,7 +32,7 @@ def pueue(text: str, *, failed: bool) -> Iterator[Arrival]:
     for number, task in enumerate(tasks.values(), start=1):
         try:
             yield _pueue_task(number, task, tasks, failed)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadInput(f"task {number} is none that pueue writes: {error!r}") from error
 
 
@@ -53,6 +53,8 @@ def _pueue_task(
             policy["run_at"] = datetime.fromisoformat(moment).astimezone(UTC)
         else:
             policy["queue"] += STASHED
+    if not isinstance(task["path"], str):
+        raise TypeError("path is no text")
     around = Around(cwd=task["path"], captured=_captured(task.get("envs", {})))
     return Arrival(
         number, task["command"], policy, around, f"pueue:{task['id']}:{task['created_at']}"
@@ -97,6 +99,8 @@ def _captured(envs: Mapping[str, str]) -> dict[str, str | None] | None:
     names = {name for name in CAPTURED if not name.endswith("*")}
     prefixes = tuple(name[:-1] for name in CAPTURED if name.endswith("*"))
     taken = {name: value for name, value in envs.items() if name.startswith(prefixes)}
+    if not all(isinstance(value, str) for value in envs.values()):
+        raise TypeError("envs are no texts")
     return {**{name: envs.get(name) for name in sorted(names)}, **taken}
 
 

@@ -19,6 +19,7 @@ from queuectl_engine.errors import ExitCode, QueuectlError
 from queuectl_engine.safe_text import safe_text
 
 COMPLETE_VARIABLE: Final = "_QUEUECTL_COMPLETE"
+_LONGEST_MESSAGE: Final = 800
 PROGRAMS: Final = ("queuectl", "queuectl-engine")
 
 
@@ -98,9 +99,16 @@ def _fail(message: str, code: int) -> int:
 
         traceback.print_exc()
     with suppress(OSError):  # nobody is left to hear it
-        sys.stderr.write(f"error: {safe_text(message)}\n")
+        sys.stderr.write(f"error: {safe_text(_shortened(message))}\n")
         sys.stderr.flush()
     return code
+
+
+def _shortened(message: str) -> str:
+    """A line that can be read, whatever it quotes; what to try stands at its end."""
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    return f"{message[: _LONGEST_MESSAGE // 2]} ... {message[-_LONGEST_MESSAGE // 2 :]}"
 
 
 def _usage(error: click.ClickException) -> str:

@@ -226,7 +226,7 @@ class Run:
     def refused(self, refusal: NotRun, backoff: Backoff) -> Ended:
         """What it means that the command never ran; its output says so in plain words."""
         told = f"queuectl: {refusal.told}\n"
-        self._output.feed(Stream.ERR, told.encode("utf-8", "surrogateescape"))
+        self._output.feed(Stream.ERR, told.encode("utf-8", "backslashreplace"))
         return self._told(refusal.ending, backoff)
 
     def _told(self, ending: Ending, backoff: Backoff) -> Ended:
@@ -262,7 +262,7 @@ class Run:
                 data = data[os.write(self._copy, data) :]
         except OSError as error:  # its disk is full: the job goes on, and its output says so
             told = f"queuectl: cannot write {self.claim.job.log_file}: {error.strerror}\n"
-            self._output.feed(Stream.ERR, told.encode("utf-8", "surrogateescape"))
+            self._output.feed(Stream.ERR, told.encode("utf-8", "backslashreplace"))
             self._close_copy()
 
     def _close_copy(self) -> None:
@@ -287,12 +287,15 @@ def _joined(first: Output, then: Output) -> Output:
 def as_the_job(cwd: str, umask: int) -> Iterator[None]:
     """Be where the job will be: a spawn has no argument for its directory and umask.
 
-    A worker has one thread, so nobody else sees it.
+    A worker has one thread, so nobody else sees it. A NUL or what is no UTF-8, which `add` refuses
+    and only a foreign hand can have stored, raises OSError like all else that cannot be started.
     """
     before = os.umask(umask)
     try:
         os.chdir(cwd)
         yield
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from error
     finally:
         os.chdir("/")
         os.umask(before)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from queuectl_engine.errors import StorageError
 from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import (
     OUTWARD,
@@ -40,8 +41,13 @@ def ms(moment: datetime) -> int:
 
 
 def moment(value: int) -> datetime:
-    """The inverse of `ms`."""
-    return _EPOCH + value * _MS
+    """The inverse of `ms`. Raises StorageError for what we never wrote."""
+    try:
+        return _EPOCH + value * _MS
+    except OverflowError:
+        raise StorageError(
+            "the database is damaged: it holds a time outside of the calendar"
+        ) from None
 
 
 def moment_or_none(value: int | None) -> datetime | None:

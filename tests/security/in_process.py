@@ -34,6 +34,6 @@ def one_clear_line(result: Result) -> bool:
         line.startswith("error: ")
         and line.endswith("\n")
         and line[:-1].isprintable()
-        and "unexpected" not in line
+        and "please report it" not in line
         and len(line) < 1000
     )

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import apsw
 
 from queuectl_engine.errors import (
+    BadInput,
     NotAQueue,
     OutcomeUnknown,
     QueuectlError,
@@ -151,13 +152,19 @@ class Connection:
         Always to the end: an apsw cursor that stands on a row of RETURNING keeps the write lock.
         """
         with self._guarded():
-            return self._raw.execute(sql, args).fetchall()
+            try:
+                return self._raw.execute(sql, args).fetchall()
+            except (OverflowError, UnicodeEncodeError) as error:
+                raise _unbindable(error) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute one statement for each row of values."""
         with self._guarded():
-            for _ in self._raw.executemany(sql, rows):
-                pass
+            try:
+                for _ in self._raw.executemany(sql, rows):
+                    pass
+            except (OverflowError, UnicodeEncodeError) as error:
+                raise _unbindable(error) from error
 
     def value(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
         """The first column of the first row, None without one."""
@@ -442,6 +449,9 @@ class Connection:
                 yield
             except apsw.Error as error:
                 raise self._as_ours(error) from error
+            except UnicodeDecodeError as error:  # SQLite takes any bytes for text
+                where = safe_text(self.path)
+                raise StorageError(f"{where} is damaged: it holds text that is no UTF-8") from error
 
     def _as_ours(self, error: apsw.Error) -> QueuectlError:
         ours = self._identity is not None or os.path.isdir(f"{self.path}.d")
@@ -450,6 +460,13 @@ class Connection:
         if why := watch.moved(self.path, self._seen, watch.look(self.path)):
             return StorageMoved(why)
         return self.condemn(str(error))
+
+
+def _unbindable(error: OverflowError | UnicodeEncodeError) -> BadInput:
+    """What is asked for is nothing that a database could hold."""
+    if isinstance(error, OverflowError):
+        return BadInput("a number does not fit into 64 bits")
+    return BadInput("a text is not valid UTF-8")
 
 
 def _plain(error: apsw.Error, path: str) -> QueuectlError:
