@@ -124,7 +124,7 @@ def test_a_connection_writes_to_no_other_database_than_it_opened(path: Path) -> 
         db.run("UPDATE meta SET generation = generation + 1")  # as a restore does
 
     for act in (lambda: repository.pause(None, paused=True), repository.version):
-        with pytest.raises(StorageMoved, match="overwritten"):
+        with pytest.raises(StorageMoved, match="restored from a backup"):
             act()
     repository.close()
     restored.close()
