@@ -225,6 +225,17 @@ def test_whoever_meets_damage_stops_all_pools_at_once(
     assert program("status", "--json").json()["trouble"] is None
 
 
+def test_a_restore_takes_the_mark_away(path: Path, program: Program) -> None:
+    add(path, "true")
+    program("backup", "backup.db")
+    with closing(open_repository(str(path))) as repository:
+        repository._db.condemn("a page is no page")  # type: ignore[attr-defined]
+    program("add", "true", code=ExitCode.DAMAGED)
+    program("restore", "backup.db", "--yes")
+    assert program("status", "--json").json()["trouble"] is None
+    program("add", "true")
+
+
 def test_a_pool_checks_the_file_first_where_the_machine_went_down(
     full_queue: Path, tmp_path: Path, start_pool: StartPool
 ) -> None:
