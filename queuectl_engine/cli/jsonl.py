@@ -77,7 +77,7 @@ def with_key_for_id(line: str) -> str | None:
 def parsed_object(line: str) -> dict[str, Any]:
     """The JSON object on a line. Raises BadInput."""
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = _STRICT.decode(line)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise BadInput(f"not JSON: {reason}") from error
@@ -88,6 +88,16 @@ def parsed_object(line: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):  # which of the two was meant?
+        raise ValueError("a name stands in it twice")
+    return found
+
+
+_STRICT: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_each_once)
 
 
 def checked_fields(given: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def test_all_that_a_pool_makes_is_ours_alone(bare: Program, mask: str) -> None:
     done = bare.shell(
         f"umask {mask}; queuectl --db new/queue.db initdb &&"
         " queuectl --db new/queue.db worker --detach &&"
-        " queuectl --db new/queue.db add --wait 'echo hello'"
+        " queuectl --db new/queue.db add --wait 'echo hello' &&"
+        " queuectl --db new/queue.db backup new/copy.db"
     )
     assert done.code == 0, done
 

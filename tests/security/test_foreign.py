@@ -131,6 +131,16 @@ def test_a_copy_of_a_file_keeps_who_made_it(queuectl: Program, database: Path) -
     assert "another machine" in told.err
 
 
+@has_an_id
+def test_what_is_restored_keeps_who_made_it(queuectl: Program, database: Path) -> None:
+    queuectl("backup", "copy.db")
+    alter(queuectl.directory / "copy.db", OTHER_MACHINE)
+
+    queuectl("restore", "copy.db", "--db", "back.db", "--yes")
+
+    assert "another machine" in queuectl("--db", "back.db", "worker", "--drain", code=1).err
+
+
 # -- what stands in it
 
 

@@ -31,12 +31,12 @@ def check(db: Connection) -> None:
         raise StorageError(f"{where} is damaged: it does not say who made it; use another copy")
     if made[0] == (os.getuid(), upkeep.machine_id()):
         return
-    if db.value("PRAGMA user_version") > schema.VERSION:
+    if (version := db.value("PRAGMA user_version")) > schema.VERSION:
         raise UnsafeStorage(
             f"{where} was made elsewhere by a newer queuectl, so what it holds cannot be checked; "
             "run: pip install --upgrade queuectl-tui"
         )
-    if changed := set(db.run(_SCHEMA)) ^ _as_made():
+    if changed := set(db.run(_SCHEMA)) ^ _as_made(version):
         kind, name = min(changed, key=str)[:2]
         raise UnsafeStorage(
             f"{where} was made elsewhere, and is not as queuectl makes it ({safe_text(str(kind))} "
@@ -45,11 +45,11 @@ def check(db: Connection) -> None:
 
 
 @cache
-def _as_made() -> frozenset[tuple[object, ...]]:
-    """The schema of a new database."""
+def _as_made(version: int) -> frozenset[tuple[object, ...]]:
+    """The schema of a database of that version; an older one may be opened only to look."""
     fresh = Connection(":memory:", timeout=0)
     try:
-        for step in schema.STEPS:
+        for step in schema.STEPS[:version]:
             fresh.run(step)
         return frozenset(fresh.run(_SCHEMA))
     finally:

@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from queuectl_engine import private
 from queuectl_engine.errors import NotAQueue, StorageDamaged, StorageMoved
 from queuectl_engine.safe_text import safe_text
 
@@ -72,8 +73,7 @@ def mark_damaged(path: str, why: str) -> None:
     directory = f"{path}.d"
     with suppress(OSError):
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        mark = os.open(os.path.join(directory, _MARK), flags, 0o600)
+        mark = private.open_file(os.path.join(directory, _MARK), os.O_WRONLY | os.O_EXCL)
         try:
             os.write(mark, why[:_LONGEST_REASON].encode("utf-8", "replace"))
         finally:
