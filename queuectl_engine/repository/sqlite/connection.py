@@ -306,7 +306,9 @@ class Connection:
             self._open_again()
             if proof is not None:
                 stored = bool(self._raw.execute(proof.sql, proof.args).fetchall())
-            certain = self._empty_log()
+            # All that can be seen is in the file then, synced, and nothing else is in the log.
+            self._raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            certain = True
         where, what = safe_text(self.path), safe_text(str(error))
         if stored and proof is not None:
             if not certain:
@@ -322,11 +324,6 @@ class Connection:
         else:
             raise error
 
-    def _empty_log(self) -> bool:
-        """Whether all that can be seen is in the file now, synced, and nothing else in the log."""
-        ((busy, *_),) = self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return not busy
-
     def _roll_back(self) -> None:
         if not self._stale and self._raw.in_transaction:
             self._raw.execute("ROLLBACK")
@@ -338,7 +335,7 @@ class Connection:
         """
         if self._log_pages >= _CHECKPOINT_PAGES:
             with suppress(apsw.Error):
-                self._raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _note_log(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages
