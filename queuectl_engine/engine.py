@@ -129,7 +129,13 @@ def restore(
     NotAQueue or StorageError for a file that cannot be taken back; then nothing has changed.
     """
     chosen = db if isinstance(db, Database) else choose_database(os.fspath(db) if db else None)
-    return restore_database(chosen.location, os.fspath(backup), user=user_name(), now=_now())
+    return restore_database(
+        chosen.location,
+        os.fspath(backup),
+        user=user_name(),
+        now=_now(),
+        allow_owner=chosen.allow_owner,
+    )
 
 
 def examine(
@@ -147,7 +153,9 @@ def examine(
     from queuectl_engine import doctor
 
     chosen = db if isinstance(db, Database) else choose_database(os.fspath(db) if db else None)
-    return doctor.examine(chosen.location, quick=quick, recount=recount)
+    return doctor.examine(
+        chosen.location, quick=quick, recount=recount, allow_owner=chosen.allow_owner
+    )
 
 
 class Engine:

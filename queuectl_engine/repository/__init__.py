@@ -69,7 +69,9 @@ def copy_database(location: str, target: str, *, force: bool = False) -> Copied:
     return copying.copy(location, os.path.abspath(target), force=force)
 
 
-def restore_database(location: str, backup: str, *, user: str, now: datetime) -> Restored:
+def restore_database(
+    location: str, backup: str, *, user: str, now: datetime, allow_owner: bool = False
+) -> Restored:
     """Let a database hold what a copy of it holds; what was there is kept beside it.
 
     Raises StorageBusy while a pool runs on it, NotAQueue and StorageError for a file that cannot
@@ -78,15 +80,19 @@ def restore_database(location: str, backup: str, *, user: str, now: datetime) ->
     _refuse_url(location)
     from queuectl_engine.repository.sqlite import restoring
 
-    return restoring.restore(location, os.path.abspath(backup), user=user, now=now)
+    return restoring.restore(
+        location, os.path.abspath(backup), user=user, now=now, allow_owner=allow_owner
+    )
 
 
-def examine_storage(location: str, *, quick: bool, recount: bool) -> Iterator[Finding]:
+def examine_storage(
+    location: str, *, quick: bool, recount: bool, allow_owner: bool = False
+) -> Iterator[Finding]:
     """What is found wrong and right with a database that may be in any condition."""
     _refuse_url(location)
     from queuectl_engine.repository.sqlite import checkup
 
-    return checkup.examine(location, quick=quick, recount=recount)
+    return checkup.examine(location, quick=quick, recount=recount, allow_owner=allow_owner)
 
 
 def _refuse_url(location: str) -> None:

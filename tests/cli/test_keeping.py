@@ -8,6 +8,7 @@ import re
 from contextlib import closing
 
 import apsw
+import pytest
 
 from queuectl_engine.engine import Engine
 from queuectl_engine.job import State
@@ -172,3 +173,15 @@ def test_a_recount_mends(queuectl: Program, drive: Driver) -> None:
     assert queuectl.shell("queuectl doctor").code == 5
     assert "note  counts       mended" in queuectl.shell("queuectl doctor --recount").out
     assert queuectl("status", "--json").json()["counts"]["completed"] == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_root_keeps_the_database_of_another_user_when_told_so(queuectl: Program) -> None:
+    queuectl("backup", "copy.db")
+    os.chown(queuectl.directory / "queue.db", 12345, -1)
+
+    assert "--allow-owner" in queuectl("restore", "copy.db", "--yes", code=1).err
+    queuectl("--allow-owner", "restore", "copy.db", "--yes")
+    assert queuectl.shell("queuectl --allow-owner doctor --quick").code == 0
+
+    assert (queuectl.directory / "queue.db").stat().st_uid == 12345

@@ -19,6 +19,7 @@ from queuectl_engine import (
     JobState,
     NotAQueue,
     StorageBusy,
+    StorageDamaged,
     StorageError,
     StorageMoved,
     UnsafeStorage,
@@ -29,7 +30,7 @@ from queuectl_engine.lifecycle import Exited
 from queuectl_engine.pool.background import start_detached
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.repository import open_repository, restore_database
-from queuectl_engine.repository.sqlite import copying, schema
+from queuectl_engine.repository.sqlite import copying, schema, watch
 from tests.durability.golden.files import golden
 from tests.pools import stop_pools
 from tests.repository.driver import Driver
@@ -330,6 +331,19 @@ def test_a_restored_file_is_never_taken_together_with_the_old_log(
         assert engine.identity() == raw(backup, "SELECT uuid FROM meta")[0][0]
         assert engine.counts().max_running is None
     assert raw(there, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_what_was_taken_for_damaged_is_used_again_after_a_restore(
+    engine: Engine, path: Path, backup: Path
+) -> None:
+    watch.mark_damaged(str(path), "a page is not what it should be")
+    with pytest.raises(StorageDamaged):
+        engine.add("true")
+
+    restore(path, backup)
+
+    with open_engine(path) as again:
+        assert again.add("true").id == 3
 
 
 def test_a_database_of_another_program_is_not_replaced(tmp_path: Path, backup: Path) -> None:

@@ -71,6 +71,7 @@ class Patient:
     path: str
     quick: bool = False  # leave out what reads the whole file
     recount: bool = False  # mend the counts
+    allow_owner: bool = False  # another user may own it
     _db: Connection | None = field(default=None, repr=False)
     _refusal: QueuectlError | None = field(default=None, repr=False)
 
@@ -113,7 +114,7 @@ def file_system(patient: Patient) -> Found:
     """Not one where locks and syncs cannot be relied on, or that is gone after a restart."""
     directory = os.path.dirname(patient.path)
     try:
-        place.check_directory(directory)
+        place.check_directory(directory, allow_owner=patient.allow_owner)
     except UnsafeStorage as error:
         yield Finding("file system", Level.BAD, str(error))
         return
@@ -130,7 +131,7 @@ def file_system(patient: Patient) -> Found:
 
 def permissions(patient: Patient) -> Found:
     """Only we can read and write it."""
-    place.check_place(patient.path)
+    place.check_place(patient.path, allow_owner=patient.allow_owner)
     mode = stat.S_IMODE(os.stat(patient.path).st_mode)
     if mode & 0o077:
         text = f"others can read commands and output (mode {mode:04o})"
@@ -332,9 +333,9 @@ CHECKS: Final[dict[str, Check]] = {
 }
 
 
-def examine(location: str, *, quick: bool, recount: bool) -> Found:
+def examine(location: str, *, quick: bool, recount: bool, allow_owner: bool = False) -> Found:
     """What every check finds. What one raises is a finding, and the next one goes on."""
-    patient = Patient(place.canonical(location), quick, recount)
+    patient = Patient(place.canonical(location), quick, recount, allow_owner)
     try:
         for name, check in CHECKS.items():
             try:

@@ -70,7 +70,9 @@ class _Present:
     sequences: dict[str, int]
 
 
-def restore(location: str, backup: str, *, user: str, now: datetime) -> Restored:
+def restore(
+    location: str, backup: str, *, user: str, now: datetime, allow_owner: bool = False
+) -> Restored:
     """Let the database at `location` hold what the file `backup` holds; its file stays as it is.
 
     What was there is kept beside it, and jobs that ran when the backup was made are settled as
@@ -79,8 +81,10 @@ def restore(location: str, backup: str, *, user: str, now: datetime) -> Restored
     """
     path = place.canonical(location)
     directory = os.path.dirname(path)
-    private.make_directory(directory)
-    place.check_directory(directory)
+    private.make_directory(directory, allow_owner=allow_owner)
+    place.check_directory(directory, allow_owner=allow_owner)
+    if os.path.lexists(path):
+        place.check_place(path, allow_owner=allow_owner)
     _check_source(path, backup)
     _refuse_pools(path)
     with copying.temporary(path) as new:
