@@ -373,7 +373,8 @@ class Supervisor:
             queues=options.queues,
             directory=self._directory.name,
             log=str(root / f"{name}.log"),
-            most_workers=most_workers(options.per_slot),
+            most_workers=most_workers(options.per_slot, options.slots),
+            slots=options.slots,
         )
         return self._repository.start_pool(pool, now=datetime.now(UTC)), log
 

@@ -324,6 +324,7 @@ class SqliteRepository:
         room: int,
         queues: Sequence[str],
         now: datetime,
+        running: int = 0,
     ) -> Turn:
         db = self._db
         with db.writing():
@@ -333,15 +334,17 @@ class SqliteRepository:
                 woken += needs.release(db, now) + mutexes.loosen(db)
             stop = turns.stop_asked(db, worker)
             room = 0 if stop else room
-            claims, unfinished = claiming.claim(db, worker, queues, room, now)
-            more = room > 0 and len(claims) == room and claiming.ready_left(db, queues)
-            unfinished = unfinished or (telling and turns.anything_to_tell(db))
+            taken = claiming.claim(db, worker, queues, room, now, running)
+            full = room > 0 and (taken.hold or len(taken.claims) == room)
+            more = full and claiming.ready_left(db, queues)
+            unfinished = taken.unfinished or (telling and turns.anything_to_tell(db))
             next_due = now if unfinished else turns.next_due(db)
             # Where a limit held others back, whoever serves them may go on now.
             woken += bool(ended) and claiming.limited(db) and claiming.ready_left(db, ())
         if woken or State.READY in (state for _, state in settled):
             self.ring()
-        return Turn(tuple(verdict for verdict, _ in settled), tuple(claims), more, next_due, stop)
+        verdicts = tuple(verdict for verdict, _ in settled)
+        return Turn(verdicts, tuple(taken.claims), more, next_due, stop, taken.hold)
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
         if any(item.leader or item.output.chunks for item in items):

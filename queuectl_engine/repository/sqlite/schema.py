@@ -21,6 +21,13 @@ APPLICATION_ID: Final = 0x51435431  # "QCT1": tells our file from any other SQLi
 _STEP_2: Final = """
 -- Finished jobs older than this may be removed by pools; NULL keeps them for ever.
 ALTER TABLE meta ADD COLUMN keep_completed_ms INTEGER CHECK (keep_completed_ms > 0);
+
+-- Jobs at once in each worker of a pool.
+ALTER TABLE pool ADD COLUMN slots INTEGER NOT NULL DEFAULT 1 CHECK (slots > 0);
+-- Jobs whose worker died: each runs alone in its worker until it has ended otherwise.
+CREATE TABLE suspect (
+  job INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE
+) STRICT;
 """
 
 STEPS: Final[tuple[str, ...]] = (STEP_1, _STEP_2)

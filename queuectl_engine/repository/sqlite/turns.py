@@ -36,14 +36,11 @@ from queuectl_engine.repository.protocol import (
     Progress,
     Verdict,
 )
-from queuectl_engine.repository.sqlite import hooks, telling
+from queuectl_engine.repository.sqlite import hooks, suspects, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.hooks import HOOKED
-from queuectl_engine.repository.sqlite.rows import (
-    marks_of,
-    moment_or_none,
-    ms,
-)
+from queuectl_engine.repository.sqlite.rows import marks_of, moment_or_none, ms
+from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
 PROMOTED_AT_ONCE: Final = 100
 
@@ -59,7 +56,7 @@ _SETTLE: Final = f"""
            deaths = deaths + :deaths, cause = coalesce(:cause, cause), updated_ms = :now,
            token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
      WHERE id = :job AND token = :token AND state = 'processing'
-    RETURNING state, {HOOKED}
+    RETURNING state, {SUSPECT}, {HOOKED}
 """
 _END_ATTEMPT: Final = """
     UPDATE attempt SET ended_ms = :ended, result = :result, exit_code = :exit_code,
@@ -130,7 +127,8 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     _write_output(db, ended.attempt, ended.output)
     state = State(rows[0][0])
     telling.ended(db, ended.attempt, state)
-    hooks.settled(db, ended.attempt.job, state, rows[0][1:], ended.ending, now)
+    suspects.settled(db, ended.attempt.job, state, ended.ending, was=bool(rows[0][1]))
+    hooks.settled(db, ended.attempt.job, state, rows[0][2:], ended.ending, now)
     return Verdict.SETTLED, state
 
 
@@ -208,7 +206,7 @@ def _columns(outcome: Outcome, ending: Ending, ended_at: datetime, now: datetime
         "finished_if_cancelled": _finished(cancelled, ended_at),
         "due": ms(outcome.at) if isinstance(outcome, RetryAt) else None,
         "refund": int(isinstance(outcome, GivenBack)),
-        "deaths": int(isinstance(ending, WorkerDied) and ending.supervised),
+        "deaths": int(isinstance(ending, WorkerDied) and ending.counts),
         "now": ms(now),
     }
 
