@@ -149,11 +149,16 @@ def reap_adopted(known: Collection[int]) -> None:
                 pass
 
 
-def kill_adopted(token: str, leader: Leader, known: Collection[int]) -> None:
-    """End and reap the adopted children of this attempt, and then theirs, which come to us next."""
+def clear_adopted(token: str, leader: Leader | None, known: Collection[int]) -> None:
+    """Reap adopted children that have ended; with a leader, first end those of its attempt.
+
+    When these have ended, theirs come to us next.
+    """
     deadline = time.monotonic() + PATIENCE
-    while mine := [p for p in children() if p not in known and _belongs(p, token, leader)]:
-        if time.monotonic() > deadline:
+    while adopted := [pid for pid in children() if pid not in known]:
+        mine = [pid for pid in adopted if leader is not None and _belongs(pid, token, leader)]
+        if not mine or time.monotonic() > deadline:
+            reap_adopted(known)
             return
         for pid in mine:
             _signal(pid, token, leader)

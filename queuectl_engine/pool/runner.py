@@ -209,9 +209,8 @@ class Run:
         _, self._status, used = os.wait4(self.pid, 0)
         self._usage = _usage_of(used, self._floor)
         os.close(self.pidfd)
-        if self._leader and not spared:
-            processes.kill_adopted(self.claim.attempt.token, self._leader, known)
-        processes.reap_adopted(known)
+        mine = None if spared or self._leader is None else self._leader
+        processes.clear_adopted(self.claim.attempt.token, mine, known)
         self._read_the_rest()
 
     @property

@@ -30,7 +30,7 @@ from queuectl_engine.lifecycle import (
     words,
 )
 from queuectl_engine.pool import failpoints, processes
-from queuectl_engine.pool.environment import environment
+from queuectl_engine.pool.environment import Environments
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
@@ -107,6 +107,7 @@ class Worker:
         self._backoff = Backoff(
             post.options.backoff_base, timedelta(seconds=post.options.backoff_cap)
         )
+        self._environments = Environments(post.options.db, os.environ)
         self._runs: dict[str, Run] = {}  # by token
         self._ended: list[tuple[Claim, Ended]] = []  # not settled yet
         self._stopping = False
@@ -204,7 +205,7 @@ class Worker:
         try:
             run.slot = self._free_slot()
             slot = slot_environment(run.slot, self._options.per_slot)
-            run.start(environment(claim, self._options.db, os.environ, slot))
+            run.start(self._environments.of(claim, slot))
         except NotRun as refusal:
             self._end(claim, run.refused(refusal, self._backoff))
             if isinstance(refusal.ending, NotStarted):  # the machine is full: wait, not the job

@@ -329,22 +329,23 @@ class SqliteRepository:
         db = self._db
         with db.writing():
             settled = [turns.settle(db, one, now) for one in ended]
-            woken = turns.promote(db, now)
-            if telling := turns.anything_to_tell(db):
+            look = turns.look(db, worker, now)
+            woken = turns.promote(db, now) if look.due else 0
+            if look.to_tell:
                 woken += needs.release(db, now) + mutexes.loosen(db)
-            stop = turns.stop_asked(db, worker)
-            room = 0 if stop else room
+            room = 0 if look.stop else room
             taken = claiming.claim(db, worker, queues, room, now, running)
             full = room > 0 and (taken.hold or len(taken.claims) == room)
             more = full and claiming.ready_left(db, queues)
-            unfinished = taken.unfinished or (telling and turns.anything_to_tell(db))
-            next_due = now if unfinished else turns.next_due(db)
+            unfinished = taken.unfinished or (look.to_tell and turns.anything_to_tell(db))
+            changed = look.due or look.to_tell
+            next_due = now if unfinished else turns.next_due(db) if changed else look.next_due
             # Where a limit held others back, whoever serves them may go on now.
-            woken += bool(ended) and claiming.limited(db) and claiming.ready_left(db, ())
+            woken += bool(ended) and look.limited and claiming.ready_left(db, ())
         if woken or State.READY in (state for _, state in settled):
             self.ring()
         verdicts = tuple(verdict for verdict, _ in settled)
-        return Turn(verdicts, tuple(taken.claims), more, next_due, stop, taken.hold)
+        return Turn(verdicts, tuple(taken.claims), more, next_due, look.stop, taken.hold)
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
         if any(item.leader or item.output.chunks for item in items):

@@ -15,10 +15,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from queuectl_engine.repository.protocol import AttemptId, Claim
-from queuectl_engine.repository.sqlite import mutexes, reading, suspects, telling
+from queuectl_engine.repository.sqlite import mutexes, suspects, telling
 from queuectl_engine.repository.sqlite.adding import queue_id
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.rows import JOB, job_of, ms
+from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, context_of, job_of, ms
 from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
 _ROUNDS: Final = 10  # of jobs set aside in one transaction
@@ -66,13 +66,14 @@ _TAKE: Final = f"""
     UPDATE job SET state = 'processing', attempts = attempts + 1, runs = runs + 1, token = :token,
                    worker = :worker, started_ms = :now, updated_ms = :now
      WHERE id = :job AND state = 'ready' AND EXISTS (SELECT 1 FROM worker WHERE id = :worker)
-    RETURNING {JOB}
+    RETURNING {JOB}, (SELECT body FROM context WHERE context.id = job.context)
 """
 _BEGIN_ATTEMPT: Final = """
     INSERT INTO attempt (job, number, token, worker, started_ms)
     SELECT :job, :number, :token, 'w' || number, :now FROM worker WHERE id = :worker
 """
-_LIMITED: Final = """
+# Then a job's end may let one of another queue start.
+LIMITED: Final = """
     SELECT 1 FROM meta WHERE max_running IS NOT NULL
     UNION ALL SELECT 1 FROM queue INDEXED BY queue_limited WHERE max_running IS NOT NULL LIMIT 1
 """
@@ -128,11 +129,6 @@ def ready_left(db: Connection, queues: Sequence[str]) -> bool:
     return bool(db.run(*_query(_LEFT, queues)))
 
 
-def limited(db: Connection) -> bool:
-    """Whether any limit is set, so that a job's end may let one of another queue start."""
-    return bool(db.run(_LIMITED))
-
-
 def limit(db: Connection, names: Sequence[str] | None, max_running: int | None) -> None:
     """Let at most so many jobs of each of these queues run, or of all queues together."""
     if names is None:
@@ -161,4 +157,4 @@ def _take(db: Connection, job: int, worker: int, now: datetime) -> Claim | None:
     db.run(_BEGIN_ATTEMPT, {**args, "number": taken.runs})
     telling.started(db, taken, now)
     attempt = AttemptId(job, taken.runs, token)
-    return Claim(attempt, taken, reading.context(db, taken.context_id))
+    return Claim(attempt, taken, context_of(rows[0][JOB_WIDTH]))

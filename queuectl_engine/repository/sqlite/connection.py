@@ -94,8 +94,13 @@ class Connection:
 
         Always to the end: an apsw cursor that stands on a row of RETURNING keeps the write lock.
         """
-        with self._guarded():
-            return self._raw.execute(sql, args).fetchall()
+        if os.getpid() != self._pid:  # as `_guarded`, which takes as long as a small statement
+            raise _forked()
+        with self._lock:
+            try:
+                return self._raw.execute(sql, args).fetchall()
+            except apsw.Error as error:
+                raise _plain(error, self.path) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute one statement for each row of values."""
@@ -204,14 +209,16 @@ class Connection:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         if os.getpid() != self._pid:
-            raise UsedAfterFork(
-                "this database was opened before a fork; open it again in the new process"
-            )
+            raise _forked()
         with self._lock:
             try:
                 yield
             except apsw.Error as error:
                 raise _plain(error, self.path) from error
+
+
+def _forked() -> UsedAfterFork:
+    return UsedAfterFork("this database was opened before a fork; open it again in the new process")
 
 
 def _plain(error: apsw.Error, path: str) -> QueuectlError:

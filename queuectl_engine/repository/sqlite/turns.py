@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ from queuectl_engine.repository.protocol import (
     Progress,
     Verdict,
 )
-from queuectl_engine.repository.sqlite import hooks, suspects, telling
+from queuectl_engine.repository.sqlite import claiming, hooks, suspects, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.hooks import HOOKED
 from queuectl_engine.repository.sqlite.rows import marks_of, moment_or_none, ms
@@ -92,10 +93,15 @@ _CANCELS: Final = """
      WHERE job.cancel_ms IS NOT NULL AND job.worker = :worker
 """
 _STOP: Final = "SELECT stop FROM worker JOIN pool ON pool.id = worker.pool WHERE worker.id = ?"
+_TO_TELL: Final = "SELECT 1 FROM ended UNION ALL SELECT 1 FROM loosened LIMIT 1"
 
 _NEXT_DUE: Final = """
     SELECT run_at_ms FROM job INDEXED BY job_due
      WHERE state IN ('scheduled', 'failed') ORDER BY run_at_ms, id LIMIT 1
+"""
+# All that a turn wants to know first, in one statement.
+_LOOK: Final = f"""
+    SELECT ({_NEXT_DUE}), EXISTS ({_TO_TELL}), ({_STOP}), EXISTS ({claiming.LIMITED})
 """
 _CLAMP: Final = """
     UPDATE job INDEXED BY job_due SET run_at_ms = :now + (run_at_ms - updated_ms), updated_ms = :now
@@ -154,10 +160,31 @@ def stop_asked(db: Connection, worker: int) -> str | None:
     return stop
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a turn finds first.
+
+    When the next job falls due, and whether it is now; whether dependants are to be told; what its
+    pool was asked; whether any limit is set.
+    """
+
+    next_due: datetime | None
+    due: bool
+    to_tell: bool
+    stop: str | None
+    limited: bool
+
+
+def look(db: Connection, worker: int, now: datetime) -> Look:
+    """What a turn of this worker has to heed."""
+    ((due, to_tell, stop, limited),) = db.run(_LOOK, (worker,))
+    return Look(
+        moment_or_none(due), due is not None and due <= ms(now), bool(to_tell), stop, bool(limited)
+    )
+
+
 def promote(db: Connection, now: datetime) -> int:
     """Make due jobs ready, in the order they fell due, a bounded number; how many."""
-    if not anything_due(db, now):
-        return 0
     db.run(PROMOTE, {"now": ms(now), "limit": PROMOTED_AT_ONCE})
     return db.changes()
 
@@ -170,7 +197,7 @@ def anything_due(db: Connection, now: datetime) -> bool:
 
 def anything_to_tell(db: Connection) -> bool:
     """Whether dependants of ended jobs, or those who wait for a mutex, are still to be told."""
-    return bool(db.run("SELECT 1 FROM ended UNION ALL SELECT 1 FROM loosened LIMIT 1"))
+    return bool(db.run(_TO_TELL))
 
 
 def clamp_retries(db: Connection, now: datetime) -> None:
