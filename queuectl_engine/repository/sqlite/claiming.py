@@ -62,11 +62,15 @@ _TURN: Final = """
      WHERE id = ?
 """
 # A worker that was forgotten gets nothing: nobody would look for what it runs.
-_TAKE: Final = f"""
+_TAKE: Final = """
     UPDATE job SET state = 'processing', attempts = attempts + 1, runs = runs + 1, token = :token,
                    worker = :worker, started_ms = :now, updated_ms = :now
      WHERE id = :job AND state = 'ready' AND EXISTS (SELECT 1 FROM worker WHERE id = :worker)
-    RETURNING {JOB}, (SELECT body FROM context WHERE context.id = job.context)
+"""
+# Not as RETURNING, which would put its row into a temporary table first.
+_TAKEN: Final = f"""
+    SELECT {JOB}, (SELECT body FROM context WHERE context.id = job.context)
+      FROM job WHERE id = ?
 """
 _BEGIN_ATTEMPT: Final = """
     INSERT INTO attempt (job, number, token, worker, started_ms)
@@ -74,8 +78,8 @@ _BEGIN_ATTEMPT: Final = """
 """
 # Then a job's end may let one of another queue start.
 LIMITED: Final = """
-    SELECT 1 FROM meta WHERE max_running IS NOT NULL
-    UNION ALL SELECT 1 FROM queue INDEXED BY queue_limited WHERE max_running IS NOT NULL LIMIT 1
+    EXISTS (SELECT 1 FROM meta WHERE max_running IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM queue INDEXED BY queue_limited WHERE max_running IS NOT NULL)
 """
 
 
@@ -150,9 +154,10 @@ def _query(sql: tuple[str, str], queues: Sequence[str], **args: Any) -> tuple[st
 def _take(db: Connection, job: int, worker: int, now: datetime) -> Claim | None:
     token = os.urandom(16).hex()
     args = {"job": job, "token": token, "worker": worker, "now": ms(now)}
-    rows = db.run(_TAKE, args)
-    if not rows:
+    db.run(_TAKE, args)
+    if not db.changes():
         return None
+    rows = db.run(_TAKEN, (job,))
     taken = job_of(rows[0])
     db.run(_BEGIN_ATTEMPT, {**args, "number": taken.runs})
     telling.started(db, taken, now)
