@@ -36,7 +36,11 @@ def _environment(bench: Bench, package: str) -> Path:
         if marks.exists():
             return inner
         if not home.exists():
-            subprocess.run([python, "-m", "venv", str(home)], check=True, capture_output=True)
+            made = subprocess.run(
+                [python, "-m", "venv", str(home)], capture_output=True, check=False
+            )
+            if made.returncode:
+                continue
             done = subprocess.run(
                 [str(inner), "-m", "pip", "-q", "install", package],
                 capture_output=True, text=True, check=False,
@@ -50,7 +54,8 @@ def _environment(bench: Bench, package: str) -> Path:
 
 def _pythons() -> list[str]:
     found = [python for name in PYTHONS if (python := shutil.which(name)) and _works(python)]
-    return [*found, sys.executable]
+    kept = sorted(map(str, Path.home().glob(".pyenv/versions/3.1[1-9]*/bin/python3")), reverse=True)
+    return list(dict.fromkeys([*found, *kept, sys.executable]))
 
 
 def _works(python: str) -> bool:

@@ -18,7 +18,8 @@ def _litequeue() -> tuple[Callable[[int], None], Callable[[], None]]:
 
     def one() -> None:
         message = queue.pop()
-        queue.done(message.message_id)
+        claim = getattr(message, "claim_id", None)  # since 0.10 or so it wants that, too
+        queue.done(message.message_id, **({"claim_id": claim} if claim else {}))
 
     return lambda n: queue.put(f"echo {n}"), one
 

@@ -63,10 +63,10 @@ WORK: dict[str, tuple[int, Callable[[Driver], object]]] = {
     "a claim": (9, lambda drive: drive.claim()),
     # and before it settle, read, attempt, happening
     "a claim, then its end with another claim": (9 + 13, settle_and_claim),
-    "an add": (9, lambda drive: drive.repo.add([new()], now=NOON)),
+    "an add": (7, lambda drive: drive.repo.add([new()], now=NOON)),
     "counts": (5, lambda drive: drive.repo.counts()),
     "a page": (3, lambda drive: drive.repo.page(View.PENDING, limit=20)),
-    "nothing to do": (3, lambda drive: drive.repo.promote(now=NOON)),
+    "nothing to do": (2, lambda drive: drive.repo.promote(now=NOON)),
     "did anything change": (1, lambda drive: drive.repo.changed()),
 }
 
