@@ -733,12 +733,13 @@ class Engine:
         workers: int = 1,
         name: str = "default",
         per_slot: Mapping[str, Sequence[str]] | None = None,
+        slots: int = 1,
     ) -> PoolInfo:
         """Start a pool in the background and return when it is ready.
 
-        `per_slot` are variables with a value for each slot: job in slot 0 gets the first. The pool
-        never has more workers than values. A pool of that name that runs already is returned as it
-        is. Raises PoolRefused or BadInput.
+        Each worker runs `slots` jobs at once. `per_slot` are variables with a value for each slot
+        of the pool: job in slot 0 gets the first. It never has more slots than values. A pool of
+        that name that runs already is returned as it is. Raises PoolRefused or BadInput.
         """
         if self._read_only:
             raise ReadOnly("this was opened only to look; open it without read_only to change it")
@@ -752,6 +753,7 @@ class Engine:
             detached=True,
             allow_owner=self.database.allow_owner,
             per_slot=tuple((key, tuple(values)) for key, values in (per_slot or {}).items()),
+            slots=slots,
         )
         start_detached(options)
         return self.find_pool(name)

@@ -127,7 +127,8 @@ def _unserved(job: Job, pools: Sequence[PoolInfo]) -> str | None:
 
 def _busy(job: Job, pools: Sequence[PoolInfo]) -> str | None:
     workers = _workers(job, pools)
-    if all(worker.job is not None for worker in workers):
+    slots = {worker.id: pool.slots for pool in pools for worker in pool.workers}
+    if all(worker.running >= slots[worker.id] for worker in workers):
         return f"all {len(workers)} workers that serve it are busy with other jobs"
     return None
 

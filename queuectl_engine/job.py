@@ -419,7 +419,10 @@ def _stored(state: State | JobState) -> tuple[State, ...]:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """One worker process. `job` is the job it runs, None when idle."""
+    """One worker process. `job` is the job it runs, None when idle; of several the oldest run.
+
+    `jobs` are all that it runs.
+    """
 
     id: int
     name: str
@@ -428,6 +431,12 @@ class WorkerInfo:
     alive: bool
     job: int | None = None
     job_since: datetime | None = None
+    jobs: tuple[int, ...] = ()
+
+    @property
+    def running(self) -> int:
+        """How many jobs it runs."""
+        return max(len(self.jobs), int(self.job is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,7 +446,7 @@ class PoolInfo:
     `alive` is the kernel's word (its lock is held); None when it runs on another machine or where
     it cannot be asked. `stopping` is None, "graceful" or "now". `trouble` is a visible worry, such
     as workers that keep dying. `most_workers` is for how many slots it has values, None for any
-    number.
+    number. `slots` is how many jobs each worker runs at once.
     """
 
     id: int
@@ -454,6 +463,7 @@ class PoolInfo:
     log: str
     workers: tuple[WorkerInfo, ...] = ()
     most_workers: int | None = None
+    slots: int = 1
 
     @property
     def running(self) -> int:

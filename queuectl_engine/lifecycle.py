@@ -65,7 +65,7 @@ MET_BY: Final[Mapping[After, frozenset[State]]] = {
 
 _LONGEST_CAP: Final = timedelta(days=36525)
 _SIGNALLED: Final = 128  # POSIX XCU 2.8.2: a shell reports a signal above this
-POISON: Final = 3  # deaths of a worker, under a living supervisor, that a job may cause
+POISON: Final = 3  # deaths of a worker that ran nothing else, under a living supervisor
 
 
 # How an attempt ended, as its worker or its rescuer saw it.
@@ -111,9 +111,18 @@ class NotStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """The worker was found dead. `supervised`: its supervisor lived, so the job may be why."""
+    """The worker was found dead. `supervised`: its supervisor lived, so the job may be why.
+
+    `alone`: the worker ran no other job, so this one is why.
+    """
 
     supervised: bool
+    alone: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a death that the job may have caused."""
+        return self.supervised and self.alone
 
 
 Ending = Exited | Signalled | TimedOut | CancelObeyed | ForcedStop | NotStarted | WorkerDied
@@ -213,8 +222,8 @@ def outcome_of(job: Job, ending: Ending, backoff: Backoff, now: datetime) -> Out
             return Cancelled(reason)
         case ForcedStop() | NotStarted():
             return GivenBack(reason)
-        case WorkerDied(supervised=supervised):
-            if supervised and job.deaths + 1 >= POISON:
+        case WorkerDied():
+            if ending.counts and job.deaths + 1 >= POISON:
                 return Dead(f"poison: its worker died {POISON} times")
             if job.attempts > job.max_retries:
                 return Dead(reason)

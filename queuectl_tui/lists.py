@@ -133,11 +133,16 @@ def _pool(pool: PoolInfo, sign: str, now: datetime) -> Line:
         ink.cell(safe_text(pool.name), 14),
         ink.cell(safe_text(pool.host), 16),
         Span(ink.cell(state, 10), state_ink),
-        ink.cell(f"{pool.running}/{pool.wanted}", 9),
+        ink.cell(_size(pool), 9),
         ink.cell(words.age(pool.started_at, now), 7),
         queues,
         Span(trouble, Ink.BAD),
     )
+
+
+def _size(pool: PoolInfo) -> str:
+    """Workers that run and that are wanted, and how many jobs each runs at once if several."""
+    return f"{pool.running}/{pool.wanted}" + (f"×{pool.slots}" if pool.slots > 1 else "")
 
 
 def _pool_state(pool: PoolInfo) -> tuple[str, Ink]:
@@ -150,7 +155,8 @@ def _pool_state(pool: PoolInfo) -> tuple[str, Ink]:
 
 def _worker(worker: WorkerInfo, sign: str, now: datetime) -> Line:
     if worker.job is not None:
-        doing = f"job {worker.job} for {words.age(worker.job_since, now)}"
+        more = f" and {worker.running - 1} more" if worker.running > 1 else ""
+        doing = f"job {worker.job} for {words.age(worker.job_since, now)}{more}"
     else:
         doing = "idle" if worker.alive else "died"
     return ink.line(

@@ -320,6 +320,7 @@ def pool(pool: PoolInfo) -> Shape:
         "log": pool.log,
         "workers": [worker(each) for each in pool.workers],
         "most_workers": pool.most_workers,
+        "slots": pool.slots,
     }
 
 
@@ -331,6 +332,7 @@ def worker(worker: WorkerInfo) -> Shape:
         "alive": worker.alive,
         "started_at": iso(worker.started_at),
         "job": worker.job,
+        "jobs": list(worker.jobs),
         "job_since": _iso(worker.job_since),
     }
 

@@ -125,7 +125,7 @@ def _row(pool: PoolInfo) -> tuple[str, ...]:
     return (
         pool.name,
         _state(pool),
-        f"{pool.running}/{pool.wanted}",
+        f"{pool.running}/{pool.wanted}" + (f"×{pool.slots}" if pool.slots > 1 else ""),
         str(_busy(pool)),
         str(pool.pid),
         pool.host,
@@ -137,6 +137,7 @@ def _row(pool: PoolInfo) -> tuple[str, ...]:
 
 def _worker(pool: PoolInfo, worker: WorkerInfo) -> tuple[str, ...]:
     does = f"job {worker.job} since {when(worker.job_since)}" if worker.job else "waits"
+    does += f", and {counted(worker.running - 1, 'other')}" if worker.running > 1 else ""
     does = does if worker.alive else "dead; its jobs are taken over"
     return (pool.name, worker.name, str(worker.pid), when(worker.started_at), does)
 
@@ -150,4 +151,4 @@ def _state(pool: PoolInfo) -> str:
 
 
 def _busy(pool: PoolInfo) -> int:
-    return sum(worker.job is not None for worker in pool.workers)
+    return sum(worker.running for worker in pool.workers)

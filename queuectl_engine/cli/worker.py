@@ -24,7 +24,7 @@ from queuectl_engine.errors import BadInput, PoolRefused
 from queuectl_engine.lifecycle import Backoff
 from queuectl_engine.new_job import check_queue
 from queuectl_engine.pool.options import DEFAULT_GRACE, DEFAULT_OUTPUT_LIMIT, PoolOptions
-from queuectl_engine.pool.slots import parse_per_slot
+from queuectl_engine.pool.slots import MOST_SLOTS, parse_per_slot
 
 _DETACHED_NAME: Final = "default"
 
@@ -39,7 +39,15 @@ _DETACHED_NAME: Final = "default"
     default=1,
     show_default=True,
     metavar="N",
-    help="How many jobs to run at once.",
+    help="How many workers; each runs a job at a time, or --slots.",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(min=1, max=MOST_SLOTS),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Jobs that each worker runs at once.",
 )
 @queue_option("queues", help="Serve only this queue; repeatable.", multiple=True)
 @click.option(
@@ -95,7 +103,7 @@ _DETACHED_NAME: Final = "default"
     type=parse_per_slot,
     metavar="NAME=V,V...",
     multiple=True,
-    help="Variable with a value for each slot, so for each worker; repeatable.",
+    help="Variable with a value for each slot; repeatable.",
 )
 @click.option(
     "--min-free",
@@ -113,6 +121,7 @@ _DETACHED_NAME: Final = "default"
 def worker(
     session: Session,
     workers: int,
+    slots: int,
     queues: tuple[str, ...],
     backoff_base: float,
     backoff_cap: timedelta,
@@ -136,6 +145,9 @@ def worker(
     Each running job has a slot of its own, 0 and up, in QUEUECTL_SLOT. --per-slot
     CUDA_VISIBLE_DEVICES=0,1 gives each its own GPU, and the pool never more than 2 workers. Values
     that hold commas have ; between them.
+
+    With --slots 100 two workers run 200 jobs at once in little memory, which is good for many that
+    mostly wait. A worker that is killed then takes all of its jobs along; each is run again, alone.
     """
     for queue in queues:
         check_queue(queue)
@@ -158,6 +170,7 @@ def worker(
             output_limit=output_limit,
             per_slot=per_slot,
             min_free=min_free,
+            slots=slots,
             metrics_listen=metrics_listen,
             metrics_public=metrics_public,
             allow_owner=engine.database.allow_owner,
@@ -184,7 +197,8 @@ def _detach(session: Session, options: PoolOptions, as_json: bool) -> None:
     if as_json:
         print_json(pool_shape(pool))
     else:
-        wanted = counted(pool.wanted, "worker")
+        each = f" of {pool.slots} slots" if pool.slots > 1 else ""
+        wanted = counted(pool.wanted, "worker") + each
         say(f"Pool {pool.name} runs with {wanted}: pid {pool.pid}, log {pool.log}")
     if warning := logout_warning():
         note(warning)

@@ -65,18 +65,19 @@ def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[Worke
             for worker in workers
         ),
         most_workers=pool.most_workers,
+        slots=pool.slots,
     )
 
 
 def _worker_info(repository: JobRepository, worker: WorkerRow, alive: bool) -> WorkerInfo:
-    held = repository.held_by(worker.id)
-    job = held[0].job if held else None
+    jobs = [orphan.job for orphan in repository.held_by(worker.id)]  # longest running first
     return WorkerInfo(
         id=worker.id,
         name=worker.name,
         pid=worker.pid,
         started_at=worker.started_at,
         alive=alive,
-        job=job.id if job else None,
-        job_since=job.started_at if job else None,
+        job=jobs[0].id if jobs else None,
+        job_since=jobs[0].started_at if jobs else None,
+        jobs=tuple(job.id for job in jobs),
     )

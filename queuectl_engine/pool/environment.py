@@ -11,15 +11,34 @@ from queuectl_engine.secret import Secrets
 from queuectl_engine.settings import load_settings
 
 
+class Environments:
+    """Makes the environments of a worker's jobs. Those of a bulk add share their surroundings."""
+
+    def __init__(self, db: str, pool: Mapping[str, str]) -> None:
+        """`pool` is the environment of the pool itself, as it was when it started."""
+        self._db = db
+        self._pool = dict(pool)
+        self._last: tuple[Context, dict[str, str]] | None = None
+
+    def of(self, claim: Claim, slot: Mapping[str, str]) -> dict[str, str]:
+        """What a job in this slot gets. Raises QueuectlError for a secret that cannot be had."""
+        if self._last is None or self._last[0] is not claim.context:
+            self._last = claim.context, surroundings(claim.context, self._pool)
+        around = self._last[1]
+        if claim.context.secrets:  # read when they are needed and forgotten at once
+            self._last = None
+        return environment(claim, self._db, around, slot)
+
+
 def environment(
-    claim: Claim, db: str, pool: Mapping[str, str], slot: Mapping[str, str]
+    claim: Claim, db: str, around: Mapping[str, str], slot: Mapping[str, str]
 ) -> dict[str, str]:
     """What surrounds a job; over it what belongs to its slot and the job's own identity.
 
-    Nothing can override the latter. Raises QueuectlError for a secret that cannot be had.
+    Nothing can override the latter.
     """
     return {
-        **surroundings(claim.context, pool),
+        **around,
         **slot,
         "QUEUECTL_DB": db,
         "QUEUECTL_JOB_ID": str(claim.job.id),
@@ -46,7 +65,6 @@ def surroundings(context: Context, pool: Mapping[str, str]) -> dict[str, str]:
 
 
 def _secrets(context: Context) -> dict[str, str]:
-    """Read when they are needed and forgotten at once: a change needs no new pool."""
     if not context.secrets:
         return {}
     stored = Secrets(load_settings().secrets)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,7 +74,7 @@ class Log:
 
 
 def _as_text(event: str, fields: dict[str, object]) -> str:
-    at = datetime.now().astimezone().strftime("%H:%M:%S")
+    at = time.strftime("%H:%M:%S")
     words = [f"{name}={_quoted(value)}" for name, value in fields.items() if value is not None]
     return " ".join([at, f"{event:<10}", *words]).rstrip() + "\n"
 

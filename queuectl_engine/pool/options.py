@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from queuectl_engine.errors import BadInput
-from queuectl_engine.pool.slots import PerSlot, check_per_slot
+from queuectl_engine.pool.slots import MOST_SLOTS, PerSlot, check_per_slot
 from queuectl_engine.safe_text import safe_text
 
 DEFAULT_GRACE: Final = 10.0
@@ -20,10 +20,10 @@ class PoolOptions:
     """All options of `queuectl worker`. Durations in seconds, sizes in bytes.
 
     `output_limit` is what is kept of the start and again of the end of each attempt's output.
-    `per_slot` are variables with a value for each slot, so for each worker that there may be.
-    `min_free` is the space on the disk of the database below which nothing is claimed; None means
-    64 MiB or a hundredth of that disk, whichever is less. `stop_timeout` None means that a graceful
-    stop waits for its jobs for ever.
+    `per_slot` are variables with a value for each slot, so for each job at once that there may be.
+    `slots` is how many jobs each worker runs at once. `min_free` is the space on the disk of the
+    database below which nothing is claimed; None means 64 MiB or a hundredth of that disk,
+    whichever is less. `stop_timeout` None means that a graceful stop waits for its jobs for ever.
     """
 
     db: str
@@ -40,13 +40,16 @@ class PoolOptions:
     output_limit: int = DEFAULT_OUTPUT_LIMIT
     per_slot: PerSlot = ()
     min_free: int | None = None
+    slots: int = 1
     metrics_listen: str | None = None  # HOST:PORT
     metrics_public: bool = False  # whether others than this host may be listened to
     allow_owner: bool = False  # whether the database may belong to another user
 
     def __post_init__(self) -> None:
         """Raise BadInput for a name or address that could not be one, and slots without values."""
-        check_per_slot(self.per_slot, self.workers)
+        if not 1 <= self.slots <= MOST_SLOTS:
+            raise BadInput(f"{self.slots} jobs at once in a worker; it has 1 to {MOST_SLOTS} slots")
+        check_per_slot(self.per_slot, self.workers, self.slots)
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise BadInput(
                 f"pool name '{safe_text(self.name[:40])}' must be 1 to 64 letters, digits, "

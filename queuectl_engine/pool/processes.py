@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import resource
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +23,7 @@ from queuectl_engine.repository.protocol import Leader
 
 TOKEN_VARIABLE: Final = "QUEUECTL_TOKEN"  # noqa: S105 - its name, no secret
 PATIENCE: Final = 2.0  # seconds until what SIGKILL did not end counts as unkillable
+_TOKEN: Final = re.compile(rb"(?<![^\0])QUEUECTL_TOKEN=([0-9a-f]+)\0")
 _STDERR: Final = 2
 _OOM_SCORE: Final = b"300"
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
@@ -82,6 +85,51 @@ def keep_descriptors() -> None:
                 os.set_inheritable(int(name), False)
 
 
+class Descriptors:
+    """How many descriptors this process may have open, and how many the jobs it starts.
+
+    Those get what we began with, whatever we need ourselves: a program that uses select() relies
+    on 1024 or fewer.
+    """
+
+    def __init__(self) -> None:
+        """As the process was started."""
+        self._jobs = self._ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._low: tuple[int, ...] = ()  # numbers that a job's limit allows, held by /dev/null
+
+    def make_room(self, wanted: int) -> None:
+        """Let this process open so many, if the hard limit allows."""
+        soft, hard = self._jobs
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            return
+        self._low = tuple(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) for _ in range(3))
+        self._ours = (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._ours)
+
+    @contextmanager
+    def of_a_job(self, out: int, err: int) -> Iterator[tuple[int, int]]:
+        """A job's limit holds meanwhile, and these two descriptors have numbers within it.
+
+        Lowering a limit closes nothing (setrlimit(2)), but posix_spawn refuses what lies above.
+        """
+        if not self._low:
+            yield out, err
+            return
+        null, *low = self._low
+        os.dup2(out, low[0], inheritable=False)
+        os.dup2(err, low[1], inheritable=False)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._jobs)
+        try:
+            yield low[0], low[1]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._ours)
+            for number in low:
+                os.dup2(null, number, inheritable=False)
+
+
+descriptors: Final = Descriptors()
+
+
 def children() -> list[int]:
     """The pids of our children, adopted ones included."""
     try:
@@ -101,11 +149,16 @@ def reap_adopted(known: Collection[int]) -> None:
                 pass
 
 
-def kill_adopted(token: str, leader: Leader, known: Collection[int]) -> None:
-    """End and reap the adopted children of this attempt, and then theirs, which come to us next."""
+def clear_adopted(token: str, leader: Leader | None, known: Collection[int]) -> None:
+    """Reap adopted children that have ended; with a leader, first end those of its attempt.
+
+    When these have ended, theirs come to us next.
+    """
     deadline = time.monotonic() + PATIENCE
-    while mine := [p for p in children() if p not in known and _belongs(p, token, leader)]:
-        if time.monotonic() > deadline:
+    while adopted := [pid for pid in children() if pid not in known]:
+        mine = [pid for pid in adopted if leader is not None and _belongs(pid, token, leader)]
+        if not mine or time.monotonic() > deadline:
+            reap_adopted(known)
             return
         for pid in mine:
             _signal(pid, token, leader)
@@ -119,16 +172,24 @@ def kill_all(token: str, leader: Leader | None, *, patience: float = PATIENCE) -
     Returns the pids that are still there after `patience` seconds: uninterruptible, or not ours to
     signal.
     """
+    return kill_each({token: leader}, patience=patience)[token]
+
+
+def kill_each(
+    attempts: Mapping[str, Leader | None], *, patience: float = PATIENCE
+) -> dict[str, list[int]]:
+    """The same for several attempts, by token: one scan looks for all of them."""
     deadline = time.monotonic() + patience
     pause = 0.001
-    while left := list(_carriers(token, leader)):
-        if time.monotonic() > deadline:
-            return left
-        for pid in left:
-            _signal(pid, token, leader)
+    left = _left(attempts)
+    while any(left.values()) and time.monotonic() <= deadline:
+        for token, pids in left.items():
+            for pid in pids:
+                _signal(pid, token, attempts[token])
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
-    return []
+        left = _left(attempts)
+    return left
 
 
 def kill_group(pid: int, number: int) -> None:
@@ -139,23 +200,39 @@ def kill_group(pid: int, number: int) -> None:
         pass
 
 
-def _carriers(token: str, leader: Leader | None) -> Iterator[int]:
+def _left(attempts: Mapping[str, Leader | None]) -> dict[str, list[int]]:
+    left: dict[str, list[int]] = {token: [] for token in attempts}
+    if not attempts:
+        return left
+    sessions = {leader.pid: token for token, leader in attempts.items() if leader}
     for name in os.listdir("/proc"):
-        if name.isdecimal() and _belongs(int(name), token, leader):
-            yield int(name)
+        if name.isdecimal() and (token := _token_of(int(name), attempts, sessions)):
+            left[token].append(int(name))
+    return left
 
 
 def _belongs(pid: int, token: str, leader: Leader | None) -> bool:
+    sessions = {leader.pid: token} if leader else {}
+    return _token_of(pid, {token: leader}, sessions) is not None
+
+
+def _token_of(
+    pid: int, attempts: Mapping[str, Leader | None], sessions: Mapping[int, str]
+) -> str | None:
+    """Of which of these attempts a process is; `sessions` are their tokens by leader."""
     stat = stat_of(pid)
     if stat is None or stat.dead or pid == os.getpid():
-        return False
-    if leader is not None and stat.session == leader.pid and _number_still_its(leader):
-        return True
+        return None
+    if token := sessions.get(stat.session):
+        leader = attempts[token]
+        if leader is not None and _number_still_its(leader):
+            return token
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return f"{TOKEN_VARIABLE}={token}\0".encode() in file.read() + b"\0"
+            carried = _TOKEN.findall(file.read() + b"\0")
     except OSError:  # gone, or another user's
-        return False
+        return None
+    return next((t for t in map(bytes.decode, carried) if t in attempts), None)
 
 
 def _number_still_its(leader: Leader) -> bool:

@@ -7,6 +7,7 @@ for as long as it holds it.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -39,12 +40,8 @@ def rescue_worker(
     done = False
     try:
         settle_receipts(repository, directory, worker.id, log)  # before they are taken for lost
-        left = [
-            orphan
-            for orphan in repository.held_by(worker.id)
-            if not _free(repository, pool, orphan, log, supervised=supervised)
-        ]
-        if not left:
+        held = repository.held_by(worker.id)
+        if not _free(repository, pool, held, log, supervised=supervised):
             repository.end_worker(worker.id)
             done = True
     finally:  # also when storage fails: kept, it would shut us out of the next try
@@ -90,31 +87,50 @@ def bury_directory(directory: Path) -> None:
 
 
 def _free(
-    repository: JobRepository, pool: PoolRow, orphan: Orphan, log: Log, *, supervised: bool
+    repository: JobRepository, pool: PoolRow, held: Sequence[Orphan], log: Log, *, supervised: bool
 ) -> bool:
-    """Give one job out again, once nothing of its lost attempt runs; whether that was so."""
-    if why := _cannot_clear(pool, orphan):
-        if orphan.job.parked != why:
-            repository.park(orphan.attempt, why)
-            log("parked", job=orphan.job.id, attempt=orphan.attempt.number, why=why)
-        return False
+    """Give jobs out again, once nothing of their lost attempts runs; whether some must wait."""
+    stuck = _cannot_clear(pool, held)
     now = datetime.now(UTC)
-    ending = WorkerDied(supervised=supervised)
+    lost: list[Ended] = []
+    for orphan in held:
+        job, number = orphan.job, orphan.attempt.number
+        if (why := stuck.get(orphan.attempt.token)) is None:
+            lost.append(_lost(orphan, _died(pool, orphan, held, supervised), now))
+            log("lost", job=job.id, attempt=number, why="worker died")
+        elif job.parked != why:
+            repository.park(orphan.attempt, why)
+            log("parked", job=job.id, attempt=number, why=why)
+    if lost:
+        repository.lose(lost, now=now)
+    return bool(stuck)
+
+
+def _died(pool: PoolRow, orphan: Orphan, held: Sequence[Orphan], supervised: bool) -> WorkerDied:
+    # One that is parked may have had others beside it, which were freed in an earlier call.
+    only = pool.slots == 1 or orphan.suspect or (len(held) == 1 and not orphan.job.parked)
+    return WorkerDied(supervised=supervised, alone=only)
+
+
+def _lost(orphan: Orphan, ending: WorkerDied, now: datetime) -> Ended:
     outcome = outcome_of(orphan.job, ending, _NO_BACKOFF, now)
     signature = signature_of(orphan.job.command, orphan.job.argv, ending, b"")
-    repository.lose([Ended(orphan.attempt, ending, outcome, now, signature=signature)], now=now)
-    log("lost", job=orphan.job.id, attempt=orphan.attempt.number, why="worker died")
-    return True
+    return Ended(orphan.attempt, ending, outcome, now, signature=signature)
 
 
-def _cannot_clear(pool: PoolRow, orphan: Orphan) -> str | None:
-    """Kill what the attempt left; why that is not possible, None when nothing runs any more."""
+def _cannot_clear(pool: PoolRow, held: Sequence[Orphan]) -> dict[str, str]:
+    """Kill what the attempts left; why that is not possible, by token, where it is not."""
     host = this_host()
     if pool.boot != host.boot:  # nothing outlives its kernel
-        return None
+        return {}
     if pool.pid_namespace != host.pid_namespace:
         if pool.is_init:  # the end of a namespace's first process is the end of all in it
-            return None
-        return f"it may still run in another container on {pool.host}; cancel it if it does not"
-    left = processes.kill_all(orphan.attempt.token, orphan.leader)
-    return f"cannot kill process {', '.join(map(str, left))}" if left else None
+            return {}
+        why = f"it may still run in another container on {pool.host}; cancel it if it does not"
+        return {orphan.attempt.token: why for orphan in held}
+    left = processes.kill_each({orphan.attempt.token: orphan.leader for orphan in held})
+    return {
+        token: f"cannot kill process {', '.join(map(str, pids))}"
+        for token, pids in left.items()
+        if pids
+    }

@@ -35,6 +35,7 @@ from queuectl_engine.pool.output import OutputBuffer
 from queuectl_engine.repository.protocol import Claim, Ended, Leader, Output, Progress, Usage
 
 _TICK: Final = 0.25  # seconds between two writes of a running job
+DESCRIPTORS: Final = 3  # of one run, beside a log file: two pipes and its pidfd
 _STUCK: Final = 5.0  # seconds after SIGKILL
 _READ: Final = 65_536
 _LARGE_READ: Final = 1024 * 1024  # what an ordinary user may make of a pipe (pipe(7))
@@ -121,7 +122,7 @@ class Run:
         self.streams = dict(zip(pipes[::2], (Stream.OUT, Stream.ERR), strict=True))
         self._read_size = dict.fromkeys(self.streams, _READ)
         now = time.monotonic()
-        self._tick_at = now + _TICK
+        self._tick_at = _next_tick(now + _TICK)
         if job.timeout is not None:
             self._timeout_at = now + job.timeout.total_seconds()
 
@@ -159,7 +160,7 @@ class Run:
             processes.kill_group(self.pid, signal.SIGKILL)
         if now < self._tick_at:
             return None
-        self._tick_at = now + _TICK
+        self._tick_at = _next_tick(now)
         return self._progress()
 
     def is_stuck(self, now: float) -> bool:
@@ -208,16 +209,19 @@ class Run:
         _, self._status, used = os.wait4(self.pid, 0)
         self._usage = _usage_of(used, self._floor)
         os.close(self.pidfd)
-        if self._leader and not spared:
-            processes.kill_adopted(self.claim.attempt.token, self._leader, known)
-        processes.reap_adopted(known)
+        mine = None if spared or self._leader is None else self._leader
+        processes.clear_adopted(self.claim.attempt.token, mine, known)
         self._read_the_rest()
 
-    def left_over(self) -> list[int]:
-        """What the ladder did not manage to end: pids to wait for before the job may go on."""
-        if self._ending is None:
-            return []
-        return processes.kill_all(self.claim.attempt.token, self._leader)
+    @property
+    def leader(self) -> Leader | None:
+        """Its leader, once it was looked at."""
+        return self._leader
+
+    @property
+    def on_ladder(self) -> bool:
+        """Whether it was made to end, so that all of it must be gone before its job goes on."""
+        return self._ending is not None
 
     def ended(self, backoff: Backoff) -> Ended:
         """What the end means, once it is reaped and nothing is left over."""
@@ -269,6 +273,11 @@ class Run:
         if self._copy is not None:
             os.close(self._copy)
             self._copy = None
+
+
+def _next_tick(now: float) -> float:
+    """A moment that is the same for all runs, so that many of them wake their worker no oftener."""
+    return (now // _TICK + 1) * _TICK
 
 
 def _joined(first: Output, then: Output) -> Output:
@@ -325,19 +334,20 @@ def spawn_plain(words: tuple[str, ...], env: Mapping[str, str], out: int, err: i
 
 
 def _spawn(program: str, argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
-    return os.posix_spawn(
-        program,
-        argv,
-        env,
-        file_actions=(
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, out, 1),
-            (os.POSIX_SPAWN_DUP2, err, 2),
-        ),
-        setsid=True,
-        setsigmask=(),
-        setsigdef=_ALL_SIGNALS,
-    )
+    with processes.descriptors.of_a_job(out, err) as (low_out, low_err):
+        return os.posix_spawn(
+            program,
+            argv,
+            env,
+            file_actions=(
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, low_out, 1),
+                (os.POSIX_SPAWN_DUP2, low_err, 2),
+            ),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_ALL_SIGNALS,
+        )
 
 
 def _opened(log_file: str | None) -> int | None:

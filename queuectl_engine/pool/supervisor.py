@@ -431,7 +431,8 @@ class Supervisor:
             queues=options.queues,
             directory=self._directory.name,
             log=str(root / f"{name}.log"),
-            most_workers=most_workers(options.per_slot),
+            most_workers=most_workers(options.per_slot, options.slots),
+            slots=options.slots,
         )
         rescue_receipts(self._repository, log)
         return self._repository.start_pool(pool, now=datetime.now(UTC)), log

@@ -38,13 +38,13 @@ from queuectl_engine.lifecycle import (
     words,
 )
 from queuectl_engine.pool import failpoints, processes
-from queuectl_engine.pool.environment import environment
+from queuectl_engine.pool.environment import Environments
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.receipts import Receipts
-from queuectl_engine.pool.runner import CANNOT_EXECUTE, NotRun, Run
-from queuectl_engine.pool.slots import JOBS_AT_ONCE, free_slot, slot_environment
+from queuectl_engine.pool.runner import CANNOT_EXECUTE, DESCRIPTORS, NotRun, Run
+from queuectl_engine.pool.slots import free_slot, slot_environment
 from queuectl_engine.pool.space import low_space
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import (
@@ -66,6 +66,7 @@ _BROKEN_PAUSE: Final = (1.0, 2.0)
 _FULL_PAUSE: Final = 1.0
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
+_OWN_DESCRIPTORS: Final = 64  # more than a worker has open for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def work(post: Post) -> None:
     os.umask(0o077)
     processes.adopt_orphans()
     processes.keep_descriptors()
+    processes.descriptors.make_room(post.options.slots * DESCRIPTORS + _OWN_DESCRIPTORS)
     lock = HeldLock.take(post.directory / worker_lock(post.row.id), wait=True)
     if lock is None:
         return  # too late: the supervisor is dead, and we were taken for dead with it
@@ -118,7 +120,10 @@ def _open(post: Post) -> JobRepository:
 
 
 class Worker:
-    """Runs up to `JOBS_AT_ONCE` jobs. Owns its runs and their descriptors, not the repository."""
+    """Runs as many jobs at once as it has slots.
+
+    Owns its runs and their descriptors, not the repository.
+    """
 
     def __init__(self, repository: JobRepository, post: Post, log: Log) -> None:
         """Ready to `run`."""
@@ -130,9 +135,11 @@ class Worker:
         self._backoff = Backoff(
             post.options.backoff_base, timedelta(seconds=post.options.backoff_cap)
         )
+        self._environments = Environments(post.options.db, os.environ)
         self._runs: dict[str, Run] = {}  # by token
         self._ended: list[tuple[Claim, Ended]] = []  # not settled yet
         self._stopping = False
+        self._holding = False  # take nothing more until what runs has ended
         self._look = True  # there may be something to claim
         self._look_at = 0.0  # look anyway at this time
         self._busy_until = 0.0  # storage could not be used: hold what ended
@@ -144,6 +151,7 @@ class Worker:
         self._give_up_at = inf  # put what ended into receipts
         self.cut_off: StorageError | None = None  # the database is not ours to use any more
         self.unsettled: StorageError | None = None  # why results went into receipts
+        self._reaped: list[Run] = []  # over since the last look at what is left of them
         self._lingering: list[Run] = []  # over, but not all of it could be killed
         self._epoll = select.epoll()
         self._ready: dict[int, Callable[[], None]] = {}
@@ -173,7 +181,12 @@ class Worker:
     def _room(self) -> int:
         if self._stopping or time.monotonic() < self._full_until:
             return 0
-        return JOBS_AT_ONCE - len(self._runs) - len(self._lingering)
+        if self._holding and self._running():
+            return 0
+        return self._options.slots - self._running()
+
+    def _running(self) -> int:
+        return len(self._runs) + len(self._lingering)
 
     def _take_turn(self) -> None:
         """Settle what ended and claim what is next, while that leads to anything."""
@@ -184,14 +197,15 @@ class Worker:
         while self._ended or (self._room() and self._should_look()):
             if time.monotonic() < self._busy_until:
                 return
-            now = datetime.now(UTC)
+            now, room = datetime.now(UTC), self._room()
             try:
                 turn = self._repository.settle_and_claim(
                     self._id,
                     [ended for _, ended in self._ended],
-                    room=self._room(),
+                    room=room,
                     queues=self._options.queues,
                     now=now,
+                    running=self._running(),
                 )
             except StorageError as error:  # keep what ended, for as long as it takes
                 self._hold(error)
@@ -201,11 +215,12 @@ class Worker:
                 self._tell(claim, ended, verdict)
             self._ended = []
             self._look = False
+            self._holding = turn.hold if room else self._holding
             self._look_at = time.monotonic() + _until(turn.next_due, now)
             for claim in turn.claims:
                 self._start(claim)
             self._heed(turn.stop)
-            if turn.more and turn.claims:
+            if turn.more and (turn.claims or turn.hold):
                 self._repository.ring(self._post.pool)
             if not turn.claims:
                 return  # when more is to be told or promoted, after a look at all else
@@ -292,13 +307,13 @@ class Worker:
     def _environment(self, run: Run) -> dict[str, str]:
         slot = slot_environment(run.slot, self._options.per_slot)
         try:
-            return environment(run.claim, self._options.db, os.environ, slot)
+            return self._environments.of(run.claim, slot)
         except QueuectlError as error:  # a secret is missing, or others can read it
             raise NotRun(Exited(CANNOT_EXECUTE), str(error)) from error
 
     def _free_slot(self) -> int:
-        taken = [run.slot for run in (*self._runs.values(), *self._lingering)]
-        return free_slot(self._post.row.number, taken)
+        taken = {run.slot for run in (*self._runs.values(), *self._lingering)}
+        return free_slot(self._post.row.number, self._options.slots, taken)
 
     def _read(self, run: Run, descriptor: int) -> None:
         if descriptor in run.streams and not run.read(descriptor):
@@ -311,15 +326,21 @@ class Worker:
         del self._runs[run.claim.attempt.token]
         run.reap({other.pid for other in self._runs.values()})
         failpoints.reach(failpoints.EXITED)
-        self._settle_if_gone(run)
+        self._reaped.append(run)
 
-    def _settle_if_gone(self, run: Run) -> None:
+    def _settle_the_gone(self) -> None:
         """Only when nothing of an attempt is left may its job be given out again."""
-        if left := run.left_over():
-            self._lingering.append(run)
-            self._park(run, f"cannot kill process {', '.join(map(str, left))}")
-        else:
-            self._end(run.claim, run.ended(self._backoff))
+        reaped, self._reaped = self._lingering + self._reaped, []
+        self._lingering = []
+        left = processes.kill_each(
+            {run.claim.attempt.token: run.leader for run in reaped if run.on_ladder}
+        )
+        for run in reaped:
+            if pids := left.get(run.claim.attempt.token):
+                self._lingering.append(run)
+                self._park(run, f"cannot kill process {', '.join(map(str, pids))}")
+            else:
+                self._end(run.claim, run.ended(self._backoff))
 
     def _park(self, run: Run, why: str) -> None:
         """Say for all to see why this job goes nowhere."""
@@ -351,9 +372,7 @@ class Worker:
 
     def _on_time(self) -> None:
         now = time.monotonic()
-        lingering, self._lingering = self._lingering, []
-        for run in lingering:
-            self._settle_if_gone(run)
+        self._settle_the_gone()
         for run in self._runs.values():
             if run.is_stuck(now):
                 self._park(run, f"process {run.pid} does not end after SIGKILL")

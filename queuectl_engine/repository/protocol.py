@@ -161,7 +161,7 @@ class Turn:
 
     `more` says that further jobs are ready for it. `next_due` is when the next scheduled or failed
     job falls due, None when there is none. `stop` is what its pool was asked: "graceful" or "now";
-    such a pool gets no more claims.
+    such a pool gets no more claims. `hold`: take nothing more until all that runs has ended.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -169,6 +169,7 @@ class Turn:
     more: bool
     next_due: datetime | None
     stop: str | None = None
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class PoolRow:
-    """A pool as it registers itself. `directory` is where its wake-up FIFO and its locks are."""
+    """A pool as it registers itself. `directory` is where its wake-up FIFO and its locks are.
+
+    `slots` is how many jobs each of its workers runs at once.
+    """
 
     name: str
     host: str
@@ -199,6 +203,7 @@ class PoolRow:
     stop: str | None = None
     trouble: str | None = None
     most_workers: int | None = None
+    slots: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +224,16 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A job in processing, with all that is known of the attempt that holds it."""
+    """A job in processing, with all that is known of the attempt that holds it.
+
+    `suspect`: its worker died before, so now it ran alone.
+    """
 
     job: Job
     attempt: AttemptId
     worker: int
     leader: Leader | None
+    suspect: bool = False
 
 
 class JobRepository(Protocol):
@@ -458,6 +467,7 @@ class JobRepository(Protocol):
         room: int,
         queues: Sequence[str],
         now: datetime,
+        running: int = 0,
     ) -> Turn:
         """Write what ended, promote what is due, then take up to `room` ready jobs.
 
@@ -465,6 +475,10 @@ class JobRepository(Protocol):
         their limit; queues whose best jobs have the same priority take turns, within one the oldest
         comes first. Of jobs with the same mutex, one runs at a time. A bounded number of jobs that
         waited for what ended are freed; `next_due` is now when there are more.
+
+        A job whose worker died under its supervisor runs alone until it has ended in another way:
+        a worker that runs `running` other jobs does not get it. The first of its pool gets nothing
+        more then, so that what it runs can end.
 
         Each claimed job is PROCESSING and belongs to `worker`; its token is the proof that every
         later write about this attempt carries. Claims of a turn that ended in an error, but were

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from queuectl_engine.job import Context
-from queuectl_engine.pool.environment import environment
+from queuectl_engine.pool.environment import Environments
 from queuectl_engine.pool.slots import slot_environment
 from queuectl_engine.repository.protocol import AttemptId, Claim
 from tests.samples import stored
@@ -30,7 +30,7 @@ POOL = {
 
 def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
     slot = slot_environment(1, (("CUDA_VISIBLE_DEVICES", ("0", "2,3")), ("MODE", ("a", "b"))))
-    assert environment(CLAIM, "/srv/queue.db", POOL, slot) == {
+    assert Environments("/srv/queue.db", POOL).of(CLAIM, slot) == {
         "HOME": "/root",
         "PATH": "/venv/bin:/bin",
         "VIRTUAL_ENV": "/venv",
@@ -49,5 +49,16 @@ def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
 
 def test_what_was_asked_for_wins_over_what_was_captured() -> None:
     asked = replace(CLAIM, context=replace(CONTEXT, env={"PATH": "/mine", "TZ": "Asia/Tokyo"}))
-    found = environment(asked, "/srv/queue.db", POOL, {})
+    found = Environments("/srv/queue.db", POOL).of(asked, {})
     assert (found["PATH"], found["TZ"]) == ("/mine", "Asia/Tokyo")
+
+
+def test_surroundings_are_made_anew_for_another_context() -> None:
+    environments = Environments("/srv/queue.db", POOL)
+    other = replace(CLAIM, context=replace(CLAIM.context, env={"MODE": "other"}))
+
+    first = environments.of(CLAIM, {})
+    second = environments.of(other, {})
+
+    assert second["MODE"] == "other"
+    assert environments.of(CLAIM, {}) == first != second

@@ -12,7 +12,7 @@ import pytest
 
 from queuectl_engine import BadInput, Engine, Job, JobState
 from queuectl_engine.pool.options import PoolOptions
-from queuectl_engine.pool.slots import PerSlot, free_slot, parse_per_slot
+from queuectl_engine.pool.slots import PerSlot, free_slot, most_workers, parse_per_slot
 from tests.pool.conftest import StartPool, ended, printed, running
 from tests.waiting import until
 
@@ -138,10 +138,21 @@ def test_variables_by_slot_bound_the_size_of_a_pool(
     (tmp_path / "go").touch()
 
 
-def test_a_worker_of_several_jobs_would_have_several_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queuectl_engine.pool.slots.JOBS_AT_ONCE", 3)
-    assert [free_slot(1, []), free_slot(1, [0]), free_slot(1, [0, 1])] == [0, 1, 2]
-    assert [free_slot(2, []), free_slot(2, [4]), free_slot(2, [3, 5])] == [3, 3, 4]
+def test_a_worker_of_several_jobs_has_several_slots() -> None:
+    assert [free_slot(1, 3, []), free_slot(1, 3, [0]), free_slot(1, 3, [0, 1])] == [0, 1, 2]
+    assert [free_slot(2, 3, []), free_slot(2, 3, [4]), free_slot(2, 3, [3, 5])] == [3, 3, 4]
+    assert [free_slot(1, 1, []), free_slot(7, 1, [])] == [0, 6]
+
+
+def test_values_are_needed_for_each_slot_of_each_worker() -> None:
+    four = (("A", ("0", "1", "2", "3")),)
+    assert most_workers(four, 2) == 2
+    assert PoolOptions("queue.db", workers=2, slots=2, per_slot=four).slots == 2
+    with pytest.raises(BadInput, match="3 workers and values for 2"):
+        PoolOptions("queue.db", workers=3, slots=2, per_slot=four)
+    for slots in (0, 1001):
+        with pytest.raises(BadInput, match="slots"):
+            PoolOptions("queue.db", slots=slots)
 
 
 @pytest.mark.parametrize(

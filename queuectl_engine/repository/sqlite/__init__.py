@@ -379,31 +379,35 @@ class SqliteRepository:
         room: int,
         queues: Sequence[str],
         now: datetime,
+        running: int = 0,
     ) -> Turn:
         db, claims = self._db, list[Claim]()
         try:
             with db.writing():
                 settled = [turns.settle(db, one, now) for one in ended]
-                woken = turns.promote(db, now)
-                if telling := turns.anything_to_tell(db):
+                look = turns.look(db, worker, now)
+                woken = turns.promote(db, now) if look.due else 0
+                if look.to_tell:
                     woken += needs.release(db, now) + mutexes.loosen(db)
-                stop = turns.stop_asked(db, worker)
                 found = claiming.still_held(db, self._doubtful)
-                room = 0 if stop else room - len(found)
-                claims, unfinished = claiming.claim(db, worker, queues, room, now)
-                more = room > 0 and len(claims) == room and claiming.ready_left(db, queues)
-                claims = found + claims
-                unfinished = unfinished or (telling and turns.anything_to_tell(db))
-                next_due = now if unfinished else turns.next_due(db)
+                room = 0 if look.stop else max(0, room - len(found))
+                taken = claiming.claim(db, worker, queues, room, now, running + len(found))
+                claims = found + taken.claims
+                full = room > 0 and (taken.hold or len(taken.claims) == room)
+                more = full and claiming.ready_left(db, queues)
+                unfinished = taken.unfinished or (look.to_tell and turns.anything_to_tell(db))
+                changed = look.due or look.to_tell
+                next_due = now if unfinished else turns.next_due(db) if changed else look.next_due
                 # Where a limit held others back, whoever serves them may go on now.
-                woken += bool(ended) and claiming.limited(db) and claiming.ready_left(db, ())
+                woken += bool(ended) and look.limited and claiming.ready_left(db, ())
         except (StoredUnconfirmed, OutcomeUnknown):
             self._doubtful = claims
             raise
         self._doubtful = []
         if woken or State.READY in (state for _, state in settled):
             self.ring()
-        return Turn(tuple(verdict for verdict, _ in settled), tuple(claims), more, next_due, stop)
+        verdicts = tuple(verdict for verdict, _ in settled)
+        return Turn(verdicts, tuple(claims), more, next_due, look.stop, taken.hold)
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
         if any(item.leader or item.output.chunks for item in items):

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from queuectl_engine.repository.protocol import AttemptId, Claim
-from queuectl_engine.repository.sqlite import mutexes, reading, telling
+from queuectl_engine.repository.sqlite import mutexes, suspects, telling
 from queuectl_engine.repository.sqlite.adding import queue_id
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.rows import JOB, job_of, ms
+from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, context_of, job_of, ms
+from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
 _ROUNDS: Final = 10  # of jobs set aside in one transaction
 
@@ -35,10 +37,11 @@ _READY: Final = """
 """
 # The best, and the next best to see whether they compete.
 _BEST: Final = f"""
-    SELECT best.id, best.priority, best.queue, best.mutex FROM {_OPEN}
+    SELECT best.id, best.priority, best.queue, best.mutex, {SUSPECT.replace("job.id", "best.id")}
+      FROM {_OPEN}
       JOIN job AS best ON best.id = (
         SELECT id FROM job INDEXED BY job_ready
-         WHERE job.queue = counter.queue AND job.state = 'ready'
+         WHERE job.queue = counter.queue AND job.state = 'ready' AND (:suspects OR NOT {SUSPECT})
          ORDER BY job.priority DESC, job.id LIMIT 1)
      WHERE {_READY}
      ORDER BY best.priority DESC, queue.turn, best.id LIMIT 2
@@ -59,11 +62,15 @@ _TURN: Final = """
      WHERE id = ?
 """
 # A worker that was forgotten gets nothing: nobody would look for what it runs.
-_TAKE: Final = f"""
+_TAKE: Final = """
     UPDATE job SET state = 'processing', attempts = attempts + 1, runs = runs + 1, token = :token,
                    worker = :worker, started_ms = :now, updated_ms = :now
      WHERE id = :job AND state = 'ready' AND EXISTS (SELECT 1 FROM worker WHERE id = :worker)
-    RETURNING {JOB}
+"""
+# Not as RETURNING, which would put its row into a temporary table first.
+_TAKEN: Final = f"""
+    SELECT {JOB}, (SELECT body FROM context WHERE context.id = job.context)
+      FROM job WHERE id = ?
 """
 _BEGIN_ATTEMPT: Final = """
     INSERT INTO attempt (job, number, token, worker, started_ms)
@@ -71,26 +78,45 @@ _BEGIN_ATTEMPT: Final = """
 """
 _BEGUN: Final = "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND token = ?"
 _HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ?"
-_LIMITED: Final = """
-    SELECT 1 FROM meta WHERE max_running IS NOT NULL
-    UNION ALL SELECT 1 FROM queue INDEXED BY queue_limited WHERE max_running IS NOT NULL LIMIT 1
+# Then a job's end may let one of another queue start.
+LIMITED: Final = """
+    EXISTS (SELECT 1 FROM meta WHERE max_running IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM queue INDEXED BY queue_limited WHERE max_running IS NOT NULL)
 """
 
 
-def claim(
-    db: Connection, worker: int, queues: Sequence[str], room: int, now: datetime
-) -> tuple[list[Claim], bool]:
-    """Up to `room` jobs of these queues (of all when empty), now ours.
+@dataclass(slots=True)
+class Taken:
+    """What a claim took. `hold`: take nothing more until what runs has ended.
 
-    Also whether we stopped looking, because too many jobs had to be set aside in one transaction.
+    `unfinished`: too many jobs had to be set aside in one transaction, so we stopped looking.
+    """
+
+    claims: list[Claim]
+    hold: bool = False
+    unfinished: bool = False
+
+
+def claim(
+    db: Connection, worker: int, queues: Sequence[str], room: int, now: datetime, running: int = 0
+) -> Taken:
+    """Up to `room` jobs of these queues (of all when empty), now ours; we run some already.
+
+    A suspect is taken by a worker that runs nothing, and then nothing else is.
     """
     claims: list[Claim] = []
     rounds = _ROUNDS
-    while len(claims) < room and (best := db.run(*_query(_BEST_OF, queues))):
-        job, priority, queue, mutex = best[0]
+    patient = bool(room) and running + room > 1 and suspects.makes_room(db, worker)
+    while len(claims) < room:
+        free = not (running or claims)
+        if not (best := db.run(*_query(_BEST_OF, queues, suspects=free or patient))):
+            break
+        job, priority, queue, mutex, suspect = best[0]
+        if suspect and not free:
+            return Taken(claims, hold=True)
         if mutex is not None and mutexes.held(db, mutex):
             if not rounds:
-                return claims, True
+                return Taken(claims, unfinished=True)
             rounds -= 1
             mutexes.set_aside(db, mutex, queue)
             continue
@@ -99,7 +125,9 @@ def claim(
         claims.append(taken)
         if len(best) > 1 and best[1][1] == priority:
             db.run(_TURN, (queue,))
-    return claims, False
+        if suspect:
+            return Taken(claims, hold=True)
+    return Taken(claims)
 
 
 def still_held(db: Connection, claims: Sequence[Claim]) -> list[Claim]:
@@ -110,11 +138,6 @@ def still_held(db: Connection, claims: Sequence[Claim]) -> list[Claim]:
 def ready_left(db: Connection, queues: Sequence[str]) -> bool:
     """Whether a further claim over these queues would find a job."""
     return bool(db.run(*_query(_LEFT, queues)))
-
-
-def limited(db: Connection) -> bool:
-    """Whether any limit is set, so that a job's end may let one of another queue start."""
-    return bool(db.run(_LIMITED))
 
 
 def limit(db: Connection, names: Sequence[str] | None, max_running: int | None) -> None:
@@ -131,19 +154,20 @@ _BEST_OF: Final = (BEST_OF_ANY, BEST_OF_SERVED)
 _LEFT: Final = (READY_LEFT_ANY, READY_LEFT_SERVED)
 
 
-def _query(sql: tuple[str, str], queues: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    return (sql[1], {"served": json.dumps(list(queues))}) if queues else (sql[0], {})
+def _query(sql: tuple[str, str], queues: Sequence[str], **args: Any) -> tuple[str, dict[str, Any]]:
+    return (sql[1], {**args, "served": json.dumps(list(queues))}) if queues else (sql[0], args)
 
 
 def _take(db: Connection, job: int, worker: int, now: datetime) -> Claim | None:
     token = os.urandom(16).hex()
     args = {"job": job, "token": token, "worker": worker, "now": ms(now)}
-    rows = db.run(_TAKE, args)
-    if not rows:
+    db.run(_TAKE, args)
+    if not db.changes():
         return None
+    rows = db.run(_TAKEN, (job,))
     taken = job_of(rows[0])
     db.run(_BEGIN_ATTEMPT, {**args, "number": taken.runs})
     telling.started(db, taken, now)
     db.prove(_BEGUN, (job, taken.runs, token), f"claimed job {job}")
     attempt = AttemptId(job, taken.runs, token)
-    return Claim(attempt, taken, reading.context(db, taken.context_id))
+    return Claim(attempt, taken, context_of(rows[0][JOB_WIDTH]))

@@ -151,11 +151,17 @@ class Connection:
 
         Always to the end: an apsw cursor that stands on a row of RETURNING keeps the write lock.
         """
-        with self._guarded():
+        if os.getpid() != self._pid:  # as `_guarded`, which takes as long as a small statement
+            raise _forked()
+        with self._lock:
             try:
+                if self._stale:
+                    self._open_again()
                 return self._raw.execute(sql, args).fetchall()
             except (OverflowError, UnicodeEncodeError) as error:
                 raise _unbindable(error) from error
+            except (apsw.Error, UnicodeDecodeError) as error:
+                raise self._as_ours(error) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute one statement for each row of values."""
@@ -436,21 +442,19 @@ class Connection:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         if os.getpid() != self._pid:
-            raise UsedAfterFork(
-                "this database was opened before a fork; open it again in the new process"
-            )
+            raise _forked()
         with self._lock:
             try:
                 if self._stale:
                     self._open_again()
                 yield
-            except apsw.Error as error:
+            except (apsw.Error, UnicodeDecodeError) as error:
                 raise self._as_ours(error) from error
-            except UnicodeDecodeError as error:  # SQLite takes any bytes for text
-                where = safe_text(self.path)
-                raise StorageError(f"{where} is damaged: it holds text that is no UTF-8") from error
 
-    def _as_ours(self, error: apsw.Error) -> QueuectlError:
+    def _as_ours(self, error: apsw.Error | UnicodeDecodeError) -> QueuectlError:
+        if isinstance(error, UnicodeDecodeError):  # SQLite takes any bytes for text
+            where = safe_text(self.path)
+            return StorageError(f"{where} is damaged: it holds text that is no UTF-8")
         ours = self._identity is not None or os.path.isdir(f"{self.path}.d")
         if not (ours and isinstance(error, (apsw.CorruptError, apsw.NotADBError))):
             return _plain(error, self.path)
@@ -464,6 +468,10 @@ def _unbindable(error: OverflowError | UnicodeEncodeError) -> BadInput:
     if isinstance(error, OverflowError):
         return BadInput("a number does not fit into 64 bits")
     return BadInput("a text is not valid UTF-8")
+
+
+def _forked() -> UsedAfterFork:
+    return UsedAfterFork("this database was opened before a fork; open it again in the new process")
 
 
 def _plain(error: apsw.Error, path: str) -> QueuectlError:

@@ -13,17 +13,18 @@ from queuectl_engine.repository.protocol import AttemptId, Leader, Orphan, PoolR
 from queuectl_engine.repository.sqlite import schema
 from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, job_of, moment, ms
+from queuectl_engine.repository.sqlite.suspects import SUSPECT
 from queuectl_engine.safe_text import safe_text
 
 _START: Final = """
     INSERT INTO pool (name, host, boot, pid_namespace, pid, is_init, detached, wanted,
-                      queues, directory, log, started_ms, most_workers, format)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+                      queues, directory, log, started_ms, most_workers, format, slots)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 _POOLS: Final = """
     SELECT name, host, boot, pid_namespace, pid, is_init, detached, wanted, queues,
            directory, log, id, started_ms, stop, trouble,
-           most_workers
+           most_workers, slots
       FROM pool ORDER BY id
 """
 _RESIZE: Final = """
@@ -37,7 +38,8 @@ _ASK_STOP: Final = """
     UPDATE pool SET stop = iif(stop = 'now', 'now', :how) WHERE id = :id
 """
 _HELD: Final = f"""
-    SELECT {JOB}, attempt.number, attempt.token, job.worker, leader_pid, leader_ticks
+    SELECT {JOB}, attempt.number, attempt.token, job.worker, leader_pid, leader_ticks,
+           {SUSPECT}
       FROM job INDEXED BY job_list_processing
       JOIN attempt ON attempt.job = job.id AND attempt.number = job.runs
      WHERE job.state = 'processing' AND
@@ -82,6 +84,7 @@ def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
         ms(now),
         pool.most_workers,
         schema.VERSION,
+        pool.slots,
     )
     number = int(db.value(_START, row))
     proof = "SELECT 1 FROM pool WHERE id = ? AND pid = ? AND started_ms = ?"
@@ -174,11 +177,12 @@ def _pool_of(row: Row) -> PoolRow:
         stop=row[13],
         trouble=row[14],
         most_workers=row[15],
+        slots=row[16],
     )
 
 
 def _orphan_of(row: Row) -> Orphan:
-    number, token, worker, pid, ticks = row[JOB_WIDTH:]
+    number, token, worker, pid, ticks, suspect = row[JOB_WIDTH:]
     job = job_of(row)
     leader = None if pid is None else Leader(pid, ticks)
-    return Orphan(job, AttemptId(job.id, number, token), worker, leader)
+    return Orphan(job, AttemptId(job.id, number, token), worker, leader, bool(suspect))

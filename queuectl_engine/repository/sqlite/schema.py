@@ -28,6 +28,29 @@ CREATE TRIGGER job_buried AFTER DELETE ON job WHEN old.state = 'dead' AND old.ca
 BEGIN
   UPDATE cause SET dead = dead - 1 WHERE id = old.cause;
 END;
+
+-- Jobs at once in each worker of a pool.
+ALTER TABLE pool ADD COLUMN slots INTEGER NOT NULL DEFAULT 1 CHECK (slots > 0);
+-- Jobs whose worker died: each runs alone in its worker until it has ended otherwise.
+CREATE TABLE suspect (
+  job INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE
+) STRICT;
+
+-- As before, but most ends, for which nobody waits, stop at one look into an index.
+DROP TRIGGER job_ended;
+CREATE TRIGGER job_ended AFTER UPDATE OF state ON job
+  WHEN new.state IN ('completed', 'dead', 'cancelled', 'deleted') AND old.state <> new.state
+   AND EXISTS (SELECT 1 FROM need WHERE need.parent = new.id AND need.met = 0)
+BEGIN
+  INSERT INTO ended (parent, after, last)
+    SELECT new.id, way.after, (SELECT max(id) FROM need)
+      FROM (SELECT 'any' AS after
+            UNION ALL SELECT 'ok' WHERE new.state = 'completed'
+            UNION ALL SELECT 'fail' WHERE new.state = 'dead') AS way
+     WHERE EXISTS (SELECT 1 FROM need WHERE need.parent = new.id AND need.after = way.after
+                                        AND need.met = 0)
+    ON CONFLICT DO UPDATE SET last = excluded.last;
+END;
 """
 
 STEPS: Final[tuple[str, ...]] = (STEP_1, _STEP_2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -38,20 +39,17 @@ from queuectl_engine.repository.protocol import (
     Progress,
     Verdict,
 )
-from queuectl_engine.repository.sqlite import hooks, telling
+from queuectl_engine.repository.sqlite import claiming, hooks, suspects, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.hooks import HOOKED
-from queuectl_engine.repository.sqlite.rows import (
-    marks_of,
-    moment_or_none,
-    ms,
-)
+from queuectl_engine.repository.sqlite.rows import marks_of, moment_or_none, ms
+from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
 PROMOTED_AT_ONCE: Final = 100
 
 # A cancel that was asked while the job ran wins over all but success, and is decided here because
 # only here it is known for sure.
-_SETTLE: Final = f"""
+_SETTLE: Final = """
     UPDATE job
        SET state = iif(cancel_ms IS NULL, :state, :state_if_cancelled),
            reason = iif(cancel_ms IS NULL, :reason, :reason_if_cancelled),
@@ -61,14 +59,15 @@ _SETTLE: Final = f"""
            deaths = deaths + :deaths, cause = coalesce(:cause, cause), updated_ms = :now,
            token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
      WHERE id = :job AND token = :token AND state = 'processing'
-    RETURNING state, {HOOKED}
 """
+# Not as RETURNING, which would put its row into a temporary table first.
+_SETTLED: Final = f"SELECT state, {SUSPECT}, {HOOKED} FROM job WHERE id = ?"
 _END_ATTEMPT: Final = """
     UPDATE attempt SET ended_ms = :ended, result = :result, exit_code = :exit_code,
                        signal = :signal, reason = :words, cpu_ms = :cpu, peak_kib = :peak
      WHERE job = :job AND number = :number AND token = :token
 """
-_SETTLED: Final = """
+_WRITTEN: Final = """
     SELECT 1 FROM attempt WHERE job = :job AND number = :number AND token = :token
                             AND ended_ms = :ended AND result = :result
 """
@@ -102,11 +101,18 @@ _CANCELS: Final = """
     SELECT token FROM json_each(:jobs) AS running JOIN job ON job.id = running.value
      WHERE job.cancel_ms IS NOT NULL AND job.worker = :worker
 """
-_STOP: Final = "SELECT stop FROM worker JOIN pool ON pool.id = worker.pool WHERE worker.id = ?"
+# Not a join, which takes ten times as long where it is part of another statement.
+_STOP: Final = "SELECT stop FROM pool WHERE id = (SELECT pool FROM worker WHERE id = ?)"
+# EXISTS twice: a UNION would fill a temporary table each time, for more than all the rest.
+_TO_TELL: Final = "EXISTS (SELECT 1 FROM ended) OR EXISTS (SELECT 1 FROM loosened)"
 
 _NEXT_DUE: Final = """
     SELECT run_at_ms FROM job INDEXED BY job_due
      WHERE state IN ('scheduled', 'failed') ORDER BY run_at_ms, id LIMIT 1
+"""
+# All that a turn wants to know first, in one statement.
+_LOOK: Final = f"""
+    SELECT ({_NEXT_DUE}), {_TO_TELL}, ({_STOP}), {claiming.LIMITED}
 """
 _CLAMP: Final = """
     UPDATE job INDEXED BY job_due SET run_at_ms = :now + (run_at_ms - updated_ms), updated_ms = :now
@@ -128,21 +134,24 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     """
     who = _args(ended.attempt)
     columns = _columns(ended.outcome, ended.ending, ended.ended_at, now)
-    rows = db.run(_SETTLE, {**who, **columns, "cause": _cause_id(db, ended.signature)})
+    db.run(_SETTLE, {**who, **columns, "cause": _cause_id(db, ended.signature)})
+    mine = bool(db.changes())
     written = {**who, "ended": ms(ended.ended_at), "result": result_of(ended.ending)}
-    if not rows and db.run(_SETTLED, written):  # by a COMMIT that was said to have failed
+    if not mine and db.run(_WRITTEN, written):  # by a COMMIT that was said to have failed
         return Verdict.SETTLED, None
-    if not rows:
+    if not mine:
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
         telling.late(db, ended.attempt)
         return Verdict.LOST, None
     db.run(_END_ATTEMPT, {**who, **_history(ended)})
     _write_output(db, ended.attempt, ended.output)
-    db.prove(_SETTLED, written, f"settled job {ended.attempt.job}")
-    state = State(rows[0][0])
+    db.prove(_WRITTEN, written, f"settled job {ended.attempt.job}")
+    ((now_is, was_suspect, *hooked),) = db.run(_SETTLED, (ended.attempt.job,))
+    state = State(now_is)
     telling.ended(db, ended.attempt, state)
-    hooks.settled(db, ended.attempt.job, state, rows[0][1:], ended.ending, now)
+    suspects.settled(db, ended.attempt.job, state, ended.ending, was=bool(was_suspect))
+    hooks.settled(db, ended.attempt.job, state, tuple(hooked), ended.ending, now)
     return Verdict.SETTLED, state
 
 
@@ -175,10 +184,31 @@ def stop_asked(db: Connection, worker: int) -> str | None:
     return stop
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a turn finds first.
+
+    When the next job falls due, and whether it is now; whether dependants are to be told; what its
+    pool was asked; whether any limit is set.
+    """
+
+    next_due: datetime | None
+    due: bool
+    to_tell: bool
+    stop: str | None
+    limited: bool
+
+
+def look(db: Connection, worker: int, now: datetime) -> Look:
+    """What a turn of this worker has to heed."""
+    ((due, to_tell, stop, limited),) = db.run(_LOOK, (worker,))
+    return Look(
+        moment_or_none(due), due is not None and due <= ms(now), bool(to_tell), stop, bool(limited)
+    )
+
+
 def promote(db: Connection, now: datetime) -> int:
     """Make due jobs ready, in the order they fell due, a bounded number; how many."""
-    if not anything_due(db, now):
-        return 0
     db.run(PROMOTE, {"now": ms(now), "limit": PROMOTED_AT_ONCE})
     return db.changes()
 
@@ -191,7 +221,7 @@ def anything_due(db: Connection, now: datetime) -> bool:
 
 def anything_to_tell(db: Connection) -> bool:
     """Whether dependants of ended jobs, or those who wait for a mutex, are still to be told."""
-    return bool(db.run("SELECT 1 FROM ended UNION ALL SELECT 1 FROM loosened LIMIT 1"))
+    return bool(db.value(f"SELECT {_TO_TELL}"))
 
 
 def clamp_retries(db: Connection, now: datetime) -> None:
@@ -227,7 +257,7 @@ def _columns(outcome: Outcome, ending: Ending, ended_at: datetime, now: datetime
         "finished_if_cancelled": _finished(cancelled, ended_at),
         "due": ms(outcome.at) if isinstance(outcome, RetryAt) else None,
         "refund": int(isinstance(outcome, GivenBack)),
-        "deaths": int(isinstance(ending, WorkerDied) and ending.supervised),
+        "deaths": int(isinstance(ending, WorkerDied) and ending.counts),
         "now": ms(now),
     }
 

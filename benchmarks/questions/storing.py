@@ -1,0 +1,141 @@
+"""Adding in bulk, and settling and claiming without running anything."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from benchmarks.harness import Answer, Bench
+from benchmarks.peers import peer
+from benchmarks.pools import database
+from queuectl_engine import open_engine
+from queuectl_engine.lifecycle import Completed, Exited
+from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.protocol import Ended, JobRepository, Output, PoolRow
+
+
+def ask(bench: Bench) -> list[Answer]:
+    """Both, beside the fastest of the libraries."""
+    return [_bulk(bench), _turns(bench, 1), _turns(bench, 4)]
+
+
+def _bulk(bench: Bench) -> Answer:
+    jobs = bench.size(200_000, 20_000)
+    answer = Answer("Bulk add of distinct commands, counters kept", "jobs/s", "localqueue, text")
+    answer.ask(
+        {
+            "localqueue, text": partial(
+                peer, bench, "localqueue_bulk.py", "localqueue", jobs, "text"
+            ),
+            "localqueue, dicts": partial(
+                peer, bench, "localqueue_bulk.py", "localqueue", jobs, "dict"
+            ),
+            "add_lines": partial(_add_lines, bench, jobs),
+            "new_job and add_many": partial(_add_many, bench, jobs),
+        },
+        bench.rounds,
+    )
+    answer.goals["add_lines"] = "≥ 250,000 jobs/s, ≥ 1.5 ×"
+    answer.text = (
+        "localqueue stores a text in one table with one index; a job has 24 columns, three indexes "
+        "hold it while it is ready, and every commit is on the disk."
+    )
+    return answer
+
+
+def _add_lines(bench: Bench, jobs: int) -> float:
+    with bench.directory() as directory, open_engine(directory / "q.db", create=True) as engine:
+        lines = [f"echo {n}" for n in range(jobs)]
+        began = time.perf_counter()
+        engine.add_lines(lines)
+        return jobs / (time.perf_counter() - began)
+
+
+def _add_many(bench: Bench, jobs: int) -> float:
+    with bench.directory() as directory, open_engine(directory / "q.db", create=True) as engine:
+        context = engine.context()
+        began = time.perf_counter()
+        engine.add_many(engine.new_job(f"echo {n}", context) for n in range(jobs))
+        return jobs / (time.perf_counter() - began)
+
+
+def _turns(bench: Bench, processes: int) -> Answer:
+    each = bench.size(3_000, 300) // processes
+    title = f"Settle and claim, no command run, {processes} at once"
+    answer = Answer(title, "jobs/s", "pulse-queue")
+    cases = {
+        name: partial(peer, bench, "turns.py", name, name, processes, each)
+        for name in ("pulse-queue", "litequeue", "huey")
+    }
+    answer.ask({**cases, "queuectl": partial(_cycles, bench, processes, each)}, bench.rounds)
+    answer.goals["queuectl"] = "≥ 1.5 × pulse-queue, ≥ 3 × litequeue, ≥ 8 × huey"
+    answer.text = (
+        "A turn settles with history, counters, happenings and limits looked at; ten pages of the "
+        "database change. huey acknowledges nothing."
+    )
+    return answer
+
+
+def _cycles(bench: Bench, processes: int, each: int) -> float:
+    context = multiprocessing.get_context("spawn")
+    with bench.directory() as directory, database(directory) as engine:
+        engine.add_lines([f"echo {n}" for n in range(processes * each + 10 * processes)])
+        barrier = context.Barrier(processes + 1)
+        path = Path(engine.database.location)
+        workers = [
+            context.Process(target=_work, args=(path, number + 1, each, barrier))
+            for number in range(processes)
+        ]
+        for worker in workers:
+            worker.start()
+        barrier.wait()
+        began = time.perf_counter()
+        barrier.wait()
+        taken = time.perf_counter() - began
+        for worker in workers:
+            worker.join()
+        return processes * each / taken
+
+
+def _work(path: Path, number: int, each: int, barrier: Barrier) -> None:
+    with registered(path, number) as (repository, worker):
+        barrier.wait()
+        cycles(repository, worker, each)
+        barrier.wait()
+
+
+@contextmanager
+def registered(path: Path, number: int) -> Iterator[tuple[JobRepository, int]]:
+    """A repository as a worker opens it, and a worker's id."""
+    repository = open_repository(str(path), worker=True)
+    now = datetime.now(UTC)
+    row = PoolRow(
+        name=f"bench-{number}", host="bench", boot="", pid_namespace="", pid=1, is_init=False,
+        detached=True, wanted=1, queues=(), directory=f"bench-{number}", log="",
+    )  # fmt: skip
+    pool = repository.start_pool(row, now=now)
+    try:
+        yield repository, repository.start_worker(pool.id, 1, now=now).id
+    finally:
+        repository.close()
+
+
+def cycles(repository: JobRepository, worker: int, count: int) -> list[float]:
+    """Claim and settle so many jobs, one a turn; seconds of each turn."""
+    ended: list[Ended] = []
+    taken: list[float] = []
+    for _ in range(count):
+        began = time.perf_counter()
+        now = datetime.now(UTC)
+        turn = repository.settle_and_claim(worker, ended, room=1, queues=(), now=now)
+        taken.append(time.perf_counter() - began)
+        ended = [
+            Ended(claim.attempt, Exited(0), Completed(), now, Output()) for claim in turn.claims
+        ]
+    return taken

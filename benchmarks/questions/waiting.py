@@ -1,0 +1,106 @@
+"""What people and machines wait for: a start, a wake-up, a lock; and what idleness costs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+
+from benchmarks.harness import Answer, Bench, percentile
+from benchmarks.pools import cpu_seconds, database, own_processes, pool, pss
+from queuectl_engine import JobState
+
+
+def ask(bench: Bench) -> list[Answer]:
+    """Start-up, wake-up, locks, memory."""
+    return [_start(bench), _wake(bench), _locks(bench), _memory(bench)]
+
+
+def _start(bench: Bench) -> Answer:
+    answer = Answer("`queuectl add x` as a process", "ms", "python -c pass")
+    with bench.directory() as directory, database(directory) as engine:
+        add = ["add", "-q", "--db", engine.database.location, "true"]
+        python = [sys.executable, "-c", "pass"]
+        answer.ask(
+            {
+                "python -c pass": partial(_time, python),
+                "queuectl add": partial(_time, [sys.executable, "-m", "queuectl_engine", *add]),
+                "import click": partial(_time, [sys.executable, "-c", "import click"]),
+            },
+            bench.size(21, 5),
+        )
+    answer.goals["queuectl add"] = "≤ 5.0 ×"
+    return answer
+
+
+def _time(program: list[str]) -> float:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    began = time.perf_counter()
+    subprocess.run(program, check=True, capture_output=True, env=environment)
+    return (time.perf_counter() - began) * 1000
+
+
+def _wake(bench: Bench) -> Answer:
+    answer = Answer("From the commit of an `add` to the start of its command, pool of 4", "ms")
+    with bench.directory() as directory, database(directory) as engine:
+        fifo = directory / "fifo"
+        os.mkfifo(fifo)
+        with pool(engine, 4) as found:
+            waits: list[float] = []
+            for _ in range(bench.size(300, 30)):
+                engine.add_lines([f": > {fifo}"])
+                began = time.perf_counter()
+                with open(fifo, "rb") as told:
+                    told.read()
+                waits.append((time.perf_counter() - began) * 1000)
+                time.sleep(0.01)
+            pids = own_processes(found)
+            time.sleep(1)
+            before, seconds = cpu_seconds(pids), bench.size(20, 3)
+            time.sleep(seconds)
+            idle = (cpu_seconds(pids) - before) / seconds * 100
+    answer.figures = {"median": [percentile(waits, 0.5)], "99 %": [percentile(waits, 0.99)]}
+    answer.goals = {"median": "≤ 3 ms", "99 %": "≤ 15 ms"}
+    answer.text = f"The same pool with nothing to do: {idle:.2f} % of a CPU (goal: ≤ 0.1 %)."
+    return answer
+
+
+def _locks(bench: Bench) -> Answer:
+    answer = Answer("An `add` while 8 workers are busy with `true`", "ms")
+    with bench.directory() as directory, database(directory) as engine:
+        engine.add_lines(["true"] * bench.size(20_000, 2_000))
+        waits: list[float] = []
+        with pool(engine, 8):
+            while engine.counts().of(JobState.PENDING) > len(waits) + 50:
+                began = time.perf_counter()
+                engine.add_lines(["true"])
+                waits.append((time.perf_counter() - began) * 1000)
+                time.sleep(0.002)
+    answer.figures = {
+        "median": [percentile(waits, 0.5)],
+        "99 %": [percentile(waits, 0.99)],
+        "worst": [max(waits)],
+    }
+    answer.goals["worst"] = "≤ 65 ms"
+    answer.text = f"{len(waits)} adds of one job each, flush to the disk included."
+    return answer
+
+
+def _memory(bench: Bench) -> Answer:
+    answer = Answer("Memory of a pool's own processes (PSS)", "MiB")
+    with bench.directory() as directory, database(directory) as engine:
+        with pool(engine, 16) as found:
+            time.sleep(2)
+            shares = [pss(worker.pid) for worker in engine.find_pool(found.name).workers]
+        answer.figures["an idle worker of 16"] = [sum(shares) / len(shares)]
+        jobs = bench.size(500, 100)
+        engine.add_lines(["exec sleep 1000"] * jobs)
+        with pool(engine, 2, slots=250) as found:
+            while engine.counts().of(JobState.PROCESSING) < jobs:
+                time.sleep(0.1)
+            time.sleep(1)
+            answer.figures[f"{jobs} sleeping jobs, 2 × 250"] = [sum(map(pss, own_processes(found)))]
+    answer.goals = {"an idle worker of 16": "≤ 5 MiB", "500 sleeping jobs, 2 × 250": "≤ 60 MiB"}
+    return answer
