@@ -57,7 +57,7 @@ def _run(names: tuple[str, ...], kept: Path, *, quick: bool, directory: Path | N
             data["answers"][name] = [asdict(answer) for answer in answers]
             kept.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
             for answer in answers:
-                sys.stdout.write("".join(report.section(answer, f"{name}.svg")))
+                sys.stdout.write("".join(report.section(answer)))
 
 
 if __name__ == "__main__":

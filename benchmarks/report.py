@@ -33,8 +33,8 @@ def write(data: dict[str, Any], notes: str) -> None:
     PAGE.write_text("".join([*parts, "\n", notes]), encoding="utf-8")
 
 
-def section(answer: Answer, picture: str) -> list[str]:
-    """One question: its table, what was skipped, its text, its plot."""
+def section(answer: Answer, picture: str | None = None) -> list[str]:
+    """One question: its table, what was skipped, its text; its plot if it has a name."""
     beside = f" ratio to {answer.base} |" if answer.base else ""
     parts = [f"\n## {answer.title}\n\n| | {answer.unit} |{beside} goal |\n"]
     parts.append(f"|---|---|{'---|' if answer.base else ''}---|\n")
@@ -47,7 +47,7 @@ def section(answer: Answer, picture: str) -> list[str]:
     parts += [f"| {name} | not run: {why} |\n" for name, why in answer.skipped.items()]
     if answer.text:
         parts.append(f"\n{answer.text}\n")
-    if answer.plot:
+    if answer.plot and picture:
         (PAGE.parent / picture).write_text(svg(answer.plot, answer.unit), encoding="utf-8")
         parts.append(f"\n![{answer.title}]({picture})\n")
     return parts

@@ -44,7 +44,7 @@ def test_what_cannot_run_is_left_out_with_its_reason() -> None:
 
     assert answer.figures == {"here": [1.0] * 3}
     assert answer.skipped == {"missing": "it is not installed"}
-    assert "| missing | not run: it is not installed |" in "".join(report.section(answer, "x.svg"))
+    assert "| missing | not run: it is not installed |" in "".join(report.section(answer))
 
 
 def test_a_peer_that_cannot_be_installed_is_skipped(
@@ -59,7 +59,7 @@ def test_a_table_has_figures_ratios_and_goals() -> None:
     figures = {"base": [100.0, 200.0, 300.0], "ours": [150.0, 300.0, 330.0]}
     answer = Answer("Steady", "jobs/s", "base", figures, {"ours": "≥ 1.0 ×"})
 
-    page = "".join(report.section(answer, "x.svg"))
+    page = "".join(report.section(answer))
 
     assert "| ours | 300 (150 to 330) | 1.5 (1.1 to 1.5) | ≥ 1.0 × |" in page
 
