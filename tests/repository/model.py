@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from queuectl_engine.job import State
-from queuectl_engine.lifecycle import CANCELLABLE, DELETABLE, MOVES, REQUEUEABLE, UNDO
+from queuectl_engine.lifecycle import (
+    CANCELLABLE,
+    DELETABLE,
+    MOVES,
+    REQUEUEABLE,
+    UNDO,
+    Ending,
+    ForcedStop,
+    NotStarted,
+    WorkerDied,
+    result_of,
+)
 from queuectl_engine.plan import Was
 
 
@@ -31,6 +42,7 @@ class ModelJob:
     runs: int = 0
     deaths: int = 0
     cancel_asked: bool = False
+    suspect: bool = False  # its worker died: it runs alone next
     updated: datetime | None = None
     results: list[str | None] = field(default_factory=list)
     events: list[str] = field(default_factory=lambda: ["added"])
@@ -70,12 +82,17 @@ class Model:
         chosen: list[int] = []
         while len(chosen) < room and (ready := self._open(queues)):
             job = self._next(ready)
+            if job.suspect and chosen:
+                break
+            self._take_turns(job, ready)
             job.move(State.PROCESSING)
             job.attempts += 1
             job.runs += 1
             job.updated = now
             job.results.append(None)
             chosen.append(job.id)
+            if job.suspect:
+                break
         return chosen
 
     def _open(self, queues: Sequence[str]) -> list[ModelJob]:
@@ -97,20 +114,20 @@ class Model:
 
     def _next(self, ready: Sequence[ModelJob]) -> ModelJob:
         """The best job; queues that have one of that priority take turns."""
-        high = max(job.priority for job in ready)
-        heads = [job for job in ready if job.priority == high]
-        best = min(heads, key=lambda job: (self.turns.get(job.queue, 0), job.id))
-        if len({job.queue for job in heads}) > 1:
+        return min(ready, key=lambda job: (-job.priority, self.turns.get(job.queue, 0), job.id))
+
+    def _take_turns(self, best: ModelJob, ready: Sequence[ModelJob]) -> None:
+        if len({job.queue for job in ready if job.priority == best.priority}) > 1:
             # Behind all that have ready jobs, whether this worker serves them or not.
             left = [
                 job for job in self.jobs.values() if job.state is State.READY and job is not best
             ]
             self.turns[best.queue] = 1 + max(self.turns.get(job.queue, 0) for job in left)
-        return best
 
-    def settle(self, number: int, result: str, state: State, now: datetime) -> None:
+    def settle(self, number: int, ending: Ending, state: State, now: datetime) -> None:
         """End the attempt that runs, in the state that was decided without knowing of a cancel."""
         job = self.jobs[number]
+        result = result_of(ending)
         job.results[-1] = result
         if job.cancel_asked and state is not State.COMPLETED:
             state = State.CANCELLED
@@ -118,6 +135,10 @@ class Model:
         job.cancel_asked = False
         job.updated = now
         job.attempts -= result in ("given back", "not started")
+        job.suspect = state is State.READY and (
+            (isinstance(ending, WorkerDied) and ending.supervised)
+            or (job.suspect and isinstance(ending, (ForcedStop, NotStarted, WorkerDied)))
+        )
 
     def cancel(self, number: int, now: datetime) -> bool | None:
         """Whether the job still runs; None when it cannot be cancelled."""

@@ -140,7 +140,7 @@ class Histories(RuleBasedStateMachine):
             job.run_at = ended.outcome.at
         job.deaths += ending == WorkerDied(True)
         state = state_after(ended.outcome)
-        self.model.settle(job.id, result_of(ending), state, self.drive.now)
+        self.model.settle(job.id, ending, state, self.drive.now)
         return ended
 
     @precondition(lambda self: self.stale)
