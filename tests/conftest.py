@@ -10,10 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import remove_cluster
 from tests.waiting import until
 
 # Who starts the tests with "&" in a script has it ignored, and so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server() -> Iterator[None]:
+    """The PostgreSQL server that tests may have started ends with the session."""
+    yield
+    remove_cluster()
 
 
 @pytest.fixture(autouse=True)

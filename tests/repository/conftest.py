@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.postgres import PostgresRepository
 from queuectl_engine.repository.protocol import JobRepository
+from tests.postgres import cluster, drop_queues
 from tests.repository.driver import Driver, OpenRepo
 
 
@@ -18,7 +20,21 @@ def sqlite(directory: Path) -> OpenRepo:
     return lambda: open_repository(str(directory / "queue.db"), create=True, timeout=20.0)
 
 
-STORES: dict[str, Callable[[Path], OpenRepo]] = {"sqlite": sqlite}
+def postgres(directory: Path) -> OpenRepo:
+    """Connections to one new database of the session's server."""
+    url = cluster().queue()
+    return lambda: PostgresRepository.open(url, timeout=20.0)
+
+
+STORES: dict[str, Callable[[Path], OpenRepo]] = {"sqlite": sqlite, "postgres": postgres}
+
+
+@pytest.fixture(autouse=True)
+def _databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Databases on the server last for a test, and what their pools keep here lies with it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    yield
+    drop_queues()
 
 
 @pytest.fixture(params=STORES)

@@ -297,6 +297,9 @@ class Histories(RuleBasedStateMachine):
         assert self.repo.find_keys(["k", "l"]) == holders
 
 
+EXAMPLES = {"sqlite": 70, "postgres": 12}  # a database for each
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_any_history_leaves_what_the_model_says(store: str, ram: Path) -> None:
     class OnAFreshStore(Histories):
@@ -305,5 +308,10 @@ def test_any_history_leaves_what_the_model_says(store: str, ram: Path) -> None:
 
     run_state_machine_as_test(
         OnAFreshStore,
-        settings=settings(max_examples=70, stateful_step_count=40, deadline=None, derandomize=True),
+        settings=settings(
+            max_examples=EXAMPLES[store],
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+        ),
     )

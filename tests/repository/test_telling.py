@@ -103,7 +103,8 @@ def test_an_add_that_stores_nothing_tells_nothing(drive: Driver) -> None:
 
 
 def test_what_is_not_kept_is_a_gap(drive: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queuectl_engine.repository.sqlite.telling.KEPT", 5)
+    for store in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"queuectl_engine.repository.{store}.telling.KEPT", 5)
     for _ in range(6):
         drive.add()
     drive.run(Exited(0))
@@ -148,13 +149,14 @@ def test_sums_are_added_once_whoever_adds_them(open_repo: OpenRepo, drive: Drive
     drive.add()
     drive.run(Exited(0))
     db = drive.repo._db  # type: ignore[attr-defined] # a race in one thread
-    writing = db.writing
+    name = "writing" if hasattr(db, "writing") else "write"
+    begin = getattr(db, name)
 
-    def first_the_other() -> Any:
+    def first_the_other(*args: Any) -> Any:
         other.maintain(now=drive.now)
-        return writing()
+        return begin(*args)
 
-    db.writing = first_the_other
+    setattr(db, name, first_the_other)
     drive.repo.maintain(now=drive.now)
     assert sums(drive).results == {"completed": 1}
 

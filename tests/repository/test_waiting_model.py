@@ -247,6 +247,9 @@ class Waiting(RuleBasedStateMachine):
         return list(dict.fromkeys(among[pick % len(among)] for pick in picks)) if among else []
 
 
+EXAMPLES = {"sqlite": 60, "postgres": 12}  # a database for each
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_any_history_of_waiting_jobs(store: str, tmp_path: Path) -> None:
     class OnAFreshStore(Waiting):
@@ -255,5 +258,5 @@ def test_any_history_of_waiting_jobs(store: str, tmp_path: Path) -> None:
 
     run_state_machine_as_test(
         OnAFreshStore,
-        settings=settings(max_examples=60, stateful_step_count=40, deadline=None),
+        settings=settings(max_examples=EXAMPLES[store], stateful_step_count=40, deadline=None),
     )

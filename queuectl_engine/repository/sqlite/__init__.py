@@ -42,6 +42,7 @@ from queuectl_engine.job import (
 )
 from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.plan import Act, Was
+from queuectl_engine.repository import bell
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
@@ -61,7 +62,6 @@ from queuectl_engine.repository.protocol import (
 from queuectl_engine.repository.sqlite import (
     acts,
     adding,
-    bell,
     claiming,
     editing,
     foreign,

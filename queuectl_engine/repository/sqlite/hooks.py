@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from queuectl_engine.errors import NoSuchHook
 from queuectl_engine.hook import DEFAULT_TIMEOUT, DueHook, Hook, HookEvent
-from queuectl_engine.job import OUTWARD, State
-from queuectl_engine.lifecycle import FINAL, Ending, Exited, Signalled
+from queuectl_engine.job import State
+from queuectl_engine.lifecycle import FINAL, Ending
+from queuectl_engine.repository.hook_fields import fields_of
 from queuectl_engine.repository.sqlite import reading
 from queuectl_engine.repository.sqlite.acts import note
 from queuectl_engine.repository.sqlite.adding import context_id, queue_id
@@ -28,7 +29,6 @@ HOOKED: Final = """
     (SELECT hook.queue FROM hook WHERE hook.queue = job.queue LIMIT 1), on_dead, on_completed
 """
 _EVENTS: Final = {State.DEAD: HookEvent.ON_DEAD, State.COMPLETED: HookEvent.ON_COMPLETED}
-_LONGEST_VALUE: Final = 8_192  # characters of one variable
 _MS: Final = timedelta(milliseconds=1)
 _BY: Final = "queuectl"  # who is said to have told of a failed hook
 
@@ -130,28 +130,13 @@ def _note_end(
     ending: Ending,
     now: datetime,
 ) -> None:
-    fields = json.dumps(_fields(db, job, state, ending))
+    told = fields_of(job, db.run(_TELL, (job,))[0], state, ending)
+    fields = json.dumps(told)
     due = {"event": event.value, "job": job, "now": ms(now), "fields": fields}
     if own is not None:
         db.run(_DUE_OF_JOB, {**due, "command": own, "timeout": DEFAULT_TIMEOUT // _MS})
     if queue is not None:
         db.run(_DUE_OF_QUEUE, {**due, "queue": queue})
-
-
-def _fields(db: Connection, job: int, state: State, ending: Ending) -> dict[str, str]:
-    """As they are now: when the hook runs, the job may have been requeued or deleted."""
-    key, command, number, reason = db.run(_TELL, (job,))[0]
-    told = {
-        "QUEUECTL_JOB_ID": str(job),
-        "QUEUECTL_KEY": key or "",
-        "QUEUECTL_STATE": OUTWARD[state].value,
-        "QUEUECTL_REASON": reason or "",
-        "QUEUECTL_EXIT_CODE": str(ending.code) if isinstance(ending, Exited) else "",
-        "QUEUECTL_SIGNAL": str(ending.signal) if isinstance(ending, Signalled) else "",
-        "QUEUECTL_ATTEMPT": str(number),
-        "QUEUECTL_COMMAND": command,
-    }
-    return {name: value[:_LONGEST_VALUE] for name, value in told.items()}
 
 
 # -- pools

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -35,6 +35,9 @@ from queuectl_engine.repository.sqlite.rows import (
     moment,
     ms,
 )
+from queuectl_engine.repository.views import Segment, place, segments
+
+__all__ = ["place"]
 
 MOST_CAUSES: Final = 1_000  # counted; beyond that the number says nothing to anyone
 
@@ -61,73 +64,6 @@ def keys_like(db: Connection, prefix: str, limit: int) -> dict[str, int]:
     return dict(db.run(sql, (prefix, prefix + chr(0x10FFFF), limit)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """Part of a view that one index holds in its order: by `first`, then id.
-
-    `index` pins it in the query; without one the table's own order is meant.
-    """
-
-    where: str
-    index: str
-    first: str
-    first_falls: bool
-    id_falls: bool
-    states: frozenset[State]
-
-
-def _waiting(state: State) -> _Segment:
-    return _Segment(
-        f"state = '{state}'",
-        f"INDEXED BY job_list_{state}",
-        "priority",
-        True,
-        False,
-        frozenset({state}),
-    )
-
-
-_SEGMENTS: Final[dict[View, tuple[_Segment, ...]]] = {
-    View.PENDING: (
-        _waiting(State.READY),
-        _waiting(State.FAILED),
-        _waiting(State.SCHEDULED),
-        _waiting(State.BLOCKED),
-    ),
-    View.PROCESSING: (
-        _Segment(
-            "state = 'processing'",
-            "INDEXED BY job_list_processing",
-            "started_ms",
-            False,
-            False,
-            frozenset({State.PROCESSING}),
-        ),
-    ),
-    View.DEAD: (
-        _Segment(
-            "state = 'dead'",
-            "INDEXED BY job_list_dead",
-            "finished_ms",
-            True,
-            True,
-            frozenset({State.DEAD}),
-        ),
-    ),
-    View.ALL: (_Segment("state <> 'deleted'", "", "job.id", False, False, frozenset(State)),),
-    View.FINISHED: (
-        _Segment(
-            "state IN ('completed', 'cancelled')",
-            "INDEXED BY job_list_finished",
-            "finished_ms",
-            True,
-            True,
-            frozenset({State.COMPLETED, State.CANCELLED}),
-        ),
-    ),
-}
-
-
 def page(
     db: Connection,
     view: View,
@@ -142,7 +78,7 @@ def page(
     """Neighbours in a view; see `JobRepository.page`. Never an OFFSET, never an OR."""
     more, args = _filters(queue, states)
     walk = _Walk(JOB, more, args, limit, at, backwards)
-    rows = walk.along(db, _segments(view, cause, states))
+    rows = walk.along(db, segments(view, cause, states))
     step = -1 if backwards else 1
     return Page(tuple(job_of(r) for _, r in rows[::step]), tuple(key for key, _ in rows[::step]))
 
@@ -166,7 +102,7 @@ def scan(
     walk = _Walk(f"job.id, (1{test})", "", args, budget + 1, at, backwards)
     if view is View.DEAD and cause is None:
         cause = wanted.cause
-    rows = walk.along(db, _segments(view, cause, None))
+    rows = walk.along(db, segments(view, cause, None))
     found: list[tuple[Key, int]] = []
     for number, (key, row) in enumerate(rows):
         if len(found) == limit or number == budget:
@@ -174,18 +110,6 @@ def scan(
         if row[1]:
             found.append((key, row[0]))
     return Matches(tuple(found), None)
-
-
-def place(view: View, job: Job) -> Key:
-    """Where the job stands in the view, or would stand."""
-    if view is View.ALL:
-        return (0, job.id, job.id)
-    segments = enumerate(_SEGMENTS[view])
-    number = next((n for n, segment in segments if job.stored in segment.states), 0)
-    if view is View.PENDING:
-        return (number, job.priority, job.id)
-    when = job.started_at if view is View.PROCESSING else job.finished_at
-    return (number, ms(when or job.updated_at), job.id)
 
 
 def _filters(queue: str | None, states: Collection[State] | None) -> tuple[str, dict[str, object]]:
@@ -197,22 +121,6 @@ def _filters(queue: str | None, states: Collection[State] | None) -> tuple[str, 
         more += " AND state IN (SELECT value FROM json_each(:states))"
         args["states"] = json.dumps(list(states))
     return more, args
-
-
-def _segments(
-    view: View, cause: int | None, states: Collection[State] | None
-) -> list[tuple[int, _Segment]]:
-    """The parts of a view that can hold such jobs, with their numbers in its places."""
-    if cause is not None:
-        where = f"state = 'dead' AND cause = {int(cause)}"
-        return [
-            (0, replace(_SEGMENTS[View.DEAD][0], where=where, index="INDEXED BY job_list_cause"))
-        ]
-    return [
-        (number, segment)
-        for number, segment in enumerate(_SEGMENTS[view])
-        if states is None or not segment.states.isdisjoint(states)
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +135,7 @@ class _Walk:
     backwards: bool
 
     def along(
-        self, db: Connection, segments: Sequence[tuple[int, _Segment]]
+        self, db: Connection, segments: Sequence[tuple[int, Segment]]
     ) -> list[tuple[Key, Row]]:
         """The rows with their places, in the direction of the walk."""
         found: list[tuple[Key, Row]] = []
@@ -243,11 +151,12 @@ class _Walk:
         assert self.at is not None
         return segment > self.at[0] if self.backwards else segment < self.at[0]
 
-    def _rows(self, db: Connection, segment: _Segment, start: Key | None, limit: int) -> list[Row]:
+    def _rows(self, db: Connection, segment: Segment, start: Key | None, limit: int) -> list[Row]:
         first_falls = segment.first_falls != self.backwards
         id_falls = segment.id_falls != self.backwards
+        pinned = f"INDEXED BY {segment.index}" if segment.index else ""
         first, then = ("DESC" if falls else "ASC" for falls in (first_falls, id_falls))
-        select = f"""SELECT {self.columns}, {segment.first}, job.id FROM job {segment.index}
+        select = f"""SELECT {self.columns}, {segment.first}, job.id FROM job {pinned}
                      WHERE {segment.where}{self.more}"""
         order = f"ORDER BY {segment.first} {first}, id {then} LIMIT :limit"
         if start is None:

@@ -5,17 +5,17 @@ The guard is in the WHERE of `_MOVE`: of all that want to meet a time, one still
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields, replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
 from queuectl_engine.errors import KeyTaken, NoSuchSchedule, WrongState
-from queuectl_engine.job import OUTWARD, Context, NewJob, State
+from queuectl_engine.job import OUTWARD, NewJob, State
 from queuectl_engine.repository.sqlite import reading
 from queuectl_engine.repository.sqlite.adding import add, context_id
 from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import moment, moment_or_none, ms
+from queuectl_engine.repository.templates import job_of_template, template_of
 from queuectl_engine.safe_text import safe_text
 from queuectl_engine.schedule import Fired, Missed, NewSchedule, Schedule
 
@@ -72,7 +72,7 @@ def add_schedule(db: Connection, new: NewSchedule, now: datetime) -> tuple[int, 
         int(new.overlap),
         ms(new.first),
         ms(now),
-        _template(new.job),
+        template_of(new.job),
         context_id(db, new.job.context),
     )
     number = int(db.value(_ADD, row))
@@ -170,7 +170,7 @@ def _find(db: Connection, name: int | str) -> Schedule | None:
 
 
 def _schedule_of(db: Connection, row: Row) -> Schedule:
-    job = _job_of(row[14], reading.context(db, row[15]), row[0])
+    job = job_of_template(row[14], reading.context(db, row[15]), row[0])
     return Schedule(
         id=row[0],
         name=row[1],
@@ -188,38 +188,3 @@ def _schedule_of(db: Connection, row: Row) -> Schedule:
         skipped=row[12],
         created_at=moment(row[13]),
     )
-
-
-# A job as it shall be added, but for its context: every field that is not as by default, so that
-# a new field of a job is carried without a word here.
-
-
-def _template(job: NewJob) -> str:
-    given = {each.name: getattr(job, each.name) for each in fields(job) if each.name != "context"}
-    defaults = {each.name: each.default for each in fields(job)}
-    changed = {name: value for name, value in given.items() if value != defaults[name]}
-    return json.dumps(changed, default=_packed)
-
-
-def _packed(value: object) -> dict[str, object]:
-    if isinstance(value, timedelta):
-        return {"seconds": value.total_seconds()}
-    if isinstance(value, set | frozenset):
-        return {"set": sorted(value)}
-    raise TypeError(f"a schedule cannot keep a {type(value).__name__}")
-
-
-def _job_of(template: str, context: Context, number: int) -> NewJob:
-    given = {name: _unpacked(value) for name, value in json.loads(template).items()}
-    return NewJob(**{**given, "context": context, "schedule": number})
-
-
-def _unpacked(value: Any) -> Any:
-    match value:
-        case {"seconds": seconds}:
-            return timedelta(seconds=seconds)
-        case {"set": members}:
-            return frozenset(_unpacked(members))
-        case list():
-            return tuple(_unpacked(each) for each in value)
-    return value

@@ -9,32 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from enum import IntEnum
 from typing import Any, Final
 
 from queuectl_engine.job import Happening, Job, State
-from queuectl_engine.metrics import BUCKETS, Histogram, QueueMetrics
+from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.repository.protocol import AttemptId
 from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import moment, moment_or_none, ms
+from queuectl_engine.repository.sums import STATES, Kind, bucket, gap, metrics_of
 
 KEPT: Final = 500_000  # happenings
 _FORGOTTEN_AT_ONCE: Final = 20_000
 _TALLIED_AT_ONCE: Final = 20_000
 _ROWS: Final = 200  # in one read; each stands for one happening or many
-_NOT_RUN: Final = frozenset({"given back", "not started", "lost"})  # for how long, nobody knows
-_STATES: Final = tuple(State)  # an end's state is stored by its place
-
-
-class Kind(IntEnum):
-    """What a row of `happening` stands for; stored, so never renumbered."""
-
-    ADDED = 0
-    ACT = 1
-    FIRST = 2  # the first attempt since add or requeue began
-    RETRY = 3  # a later one began
-    ENDED = 4
-    LATE = 5  # a result came when the job had moved on
 
 
 _ONE: Final = "INSERT INTO happening (kind, ref, number, n) VALUES (?, ?, ?, ?)"
@@ -67,14 +54,9 @@ _FORGET: Final = """
 """
 
 
-def _bucket(duration: str) -> str:
-    whens = (f"WHEN {duration} <= {int(b * 1000)} THEN {n}" for n, b in enumerate(BUCKETS))
-    return f"CASE {' '.join(whens)} ELSE {len(BUCKETS)} END"
-
-
 # Sums over the happenings of a range: by queue, kind and bucket.
 _SUMS: Final = f"""
-    SELECT queue, kind, {_bucket("ms")}, count(*), sum(ms) FROM (
+    SELECT queue, kind, {bucket("ms")}, count(*), sum(ms) FROM (
       SELECT job.queue,
              CASE h.kind WHEN {Kind.FIRST} THEN 'first' WHEN {Kind.RETRY} THEN 'retry'
                          WHEN {Kind.LATE} THEN 'late' ELSE attempt.result END AS kind,
@@ -122,7 +104,7 @@ def started(db: Connection, job: Job, now: datetime) -> None:
 
 def ended(db: Connection, attempt: AttemptId, state: State) -> None:
     """It was settled, and its job is in this state now."""
-    db.run(_ONE, (Kind.ENDED, attempt.job, attempt.number, _STATES.index(state)))
+    db.run(_ONE, (Kind.ENDED, attempt.job, attempt.number, STATES.index(state)))
 
 
 def late(db: Connection, attempt: AttemptId) -> None:
@@ -146,7 +128,7 @@ def happenings(
     if since is None:
         since = kept_from - 1
     elif since < kept_from - 1:
-        return [_gap(kept_from - 1)], kept_from - 1
+        return [gap(kept_from - 1)], kept_from - 1
     sql = _READ.format(more="" if job is None else _OF_JOB)
     rows = db.run(sql, {"since": since, "rows": min(limit, _ROWS), "job": job})
     found: list[Happening] = []
@@ -188,17 +170,12 @@ def _told(db: Connection, row: Row, since: int, limit: int) -> Iterator[Happenin
     elif kind == Kind.ENDED:
         names = ("result", "exit_code", "signal", "reason")
         told: dict[str, Any] = dict(zip(names, ending, strict=True))
-        state = _STATES[n].value
+        state = STATES[n].value
         yield Happening(
             number, moment(over), "ended", ref, attempt=attempt, worker=worker, state=state, **told
         )
     else:
         yield Happening(number, moment(began), "started", ref, attempt=attempt, worker=worker)
-
-
-def _gap(upto: int) -> Happening:
-    detail = f"what happened up to {upto} is not kept any more"
-    return Happening(upto, moment(0), "gap", None, detail=detail)
 
 
 # -- sums
@@ -213,7 +190,7 @@ def metrics(db: Connection) -> list[QueueMetrics]:
         sums.setdefault(queue, []).append(tuple(one))
     oldest: dict[int, int] = dict(db.run(_OLDEST))
     return [
-        _metrics_of(name, sums.get(queue, []), oldest.get(queue))
+        metrics_of(name, sums.get(queue, []), oldest.get(queue))
         for queue, name in db.run("SELECT id, name FROM queue ORDER BY name")
     ]
 
@@ -242,18 +219,3 @@ def forget(db: Connection) -> None:
     if bound > 0 and _first(db) < bound:
         with db.writing():
             db.run(_FORGET, (bound, _FORGOTTEN_AT_ONCE))
-
-
-def _metrics_of(queue: str, sums: list[Row], oldest: int | None) -> QueueMetrics:
-    results: dict[str, int] = {}
-    ran, waited, retries, late = Histogram(), Histogram(), 0, 0
-    for kind, bucket, n, total in sums:
-        one = Histogram.of(bucket, n, total / 1000)
-        if kind in ("first", "retry"):
-            waited, retries = waited + one, retries + (n if kind == "retry" else 0)
-        elif kind == "late":
-            late += n
-        else:
-            results[kind] = results.get(kind, 0) + n
-            ran = ran if kind in _NOT_RUN else ran + one
-    return QueueMetrics(queue, results, ran, waited, retries, late, moment_or_none(oldest))

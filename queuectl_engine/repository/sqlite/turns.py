@@ -9,25 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import (
-    FINAL,
-    Completed,
-    Ending,
-    Exited,
     ForcedStop,
     GivenBack,
-    Outcome,
-    RetryAt,
-    Signalled,
-    WorkerDied,
-    if_cancelled,
     result_of,
-    state_after,
     words,
 )
 from queuectl_engine.repository.protocol import (
@@ -39,6 +29,7 @@ from queuectl_engine.repository.protocol import (
     Progress,
     Verdict,
 )
+from queuectl_engine.repository.settlement import args_of, columns_of, history_of
 from queuectl_engine.repository.sqlite import claiming, hooks, suspects, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.hooks import HOOKED
@@ -132,8 +123,8 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
 
     Returns the state the job is in now, None when it was not ours to change.
     """
-    who = _args(ended.attempt)
-    columns = _columns(ended.outcome, ended.ending, ended.ended_at, now)
+    who = args_of(ended.attempt)
+    columns = columns_of(ended.outcome, ended.ending, ended.ended_at, now)
     db.run(_SETTLE, {**who, **columns, "cause": _cause_id(db, ended.signature)})
     mine = bool(db.changes())
     written = {**who, "ended": ms(ended.ended_at), "result": result_of(ended.ending)}
@@ -144,7 +135,7 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
         telling.late(db, ended.attempt)
         return Verdict.LOST, None
-    db.run(_END_ATTEMPT, {**who, **_history(ended)})
+    db.run(_END_ATTEMPT, {**who, **history_of(ended)})
     _write_output(db, ended.attempt, ended.output)
     db.prove(_WRITTEN, written, f"settled job {ended.attempt.job}")
     ((now_is, was_suspect, *hooked),) = db.run(_SETTLED, (ended.attempt.job,))
@@ -168,7 +159,7 @@ def progress(db: Connection, item: Progress) -> None:
         return
     if item.leader is not None:
         leader = {"pid": item.leader.pid, "ticks": item.leader.ticks}
-        db.run(_LEADER, {**_args(item.attempt), **leader})
+        db.run(_LEADER, {**args_of(item.attempt), **leader})
     _write_output(db, item.attempt, item.output)
 
 
@@ -242,48 +233,6 @@ def _cause_id(db: Connection, signature: Signature | None) -> int | None:
     return int(db.value(_FIND_CAUSE, values))
 
 
-def _args(attempt: AttemptId) -> dict[str, Any]:
-    return {"job": attempt.job, "number": attempt.number, "token": attempt.token}
-
-
-def _columns(outcome: Outcome, ending: Ending, ended_at: datetime, now: datetime) -> dict[str, Any]:
-    cancelled = if_cancelled(outcome)
-    return {
-        "state": state_after(outcome).value,
-        "state_if_cancelled": state_after(cancelled).value,
-        "reason": _reason(outcome),
-        "reason_if_cancelled": _reason(cancelled),
-        "finished": _finished(outcome, ended_at),
-        "finished_if_cancelled": _finished(cancelled, ended_at),
-        "due": ms(outcome.at) if isinstance(outcome, RetryAt) else None,
-        "refund": int(isinstance(outcome, GivenBack)),
-        "deaths": int(isinstance(ending, WorkerDied) and ending.counts),
-        "now": ms(now),
-    }
-
-
-def _reason(outcome: Outcome) -> str | None:
-    return None if isinstance(outcome, Completed) else outcome.reason
-
-
-def _finished(outcome: Outcome, ended_at: datetime) -> int | None:
-    return ms(ended_at) if state_after(outcome) in FINAL else None
-
-
-def _history(ended: Ended) -> dict[str, Any]:
-    ending, usage = ended.ending, ended.usage
-    peak = usage.peak_memory if usage else None
-    return {
-        "ended": ms(ended.ended_at),
-        "result": result_of(ending),
-        "exit_code": ending.code if isinstance(ending, Exited) else None,
-        "signal": ending.signal if isinstance(ending, Signalled) else None,
-        "words": words(ending),
-        "cpu": usage.cpu // timedelta(milliseconds=1) if usage else None,
-        "peak": None if peak is None else peak // 1024,
-    }
-
-
 def _write_output(db: Connection, attempt: AttemptId, output: Output) -> None:
     if not output.chunks and not output.gone:
         return
@@ -294,4 +243,4 @@ def _write_output(db: Connection, attempt: AttemptId, output: Output) -> None:
     for gone in output.gone:
         db.run(_DROP_OUTPUT, (attempt.job, attempt.number, gone.start, gone.stop))
     totals = {"total": output.total, "dropped": output.dropped}
-    db.run(_COUNT_OUTPUT, {**_args(attempt), **totals})
+    db.run(_COUNT_OUTPUT, {**args_of(attempt), **totals})

