@@ -245,7 +245,7 @@ class Engine:
         """
         added: list[Added] = []
         for portion in in_portions(jobs, ADDED_AT_ONCE):
-            added += self._repository.add(portion, now=_now())
+            added += self._repository.add(portion, now=self._now())
         return added
 
     def add_lines(
@@ -261,7 +261,7 @@ class Engine:
             for first, rest in alike_in_portions(
                 lines, ADDED_AT_ONCE, context or self.context(), **policy
             )
-            for job_id in self._repository.add_lines(first, rest, now=_now())
+            for job_id in self._repository.add_lines(first, rest, now=self._now())
         ]
 
     # -- reading
@@ -372,7 +372,7 @@ class Engine:
         """The one reason why a job does not run, or what it does, in a sentence."""
         job = self.get(id_or_key)
         queue = next(queue for queue in self.queues() if queue.name == job.queue)
-        return explain(job, self.pools(), queue=queue, counts=self.counts(), now=_now())
+        return explain(job, self.pools(), queue=queue, counts=self.counts(), now=self._now())
 
     def needs(self, id_or_key: int | str) -> list[Need]:
         """The jobs that it waits for or waited for, in the order named. Raises NoSuchJob."""
@@ -412,7 +412,7 @@ class Engine:
         looking for them.
         """
         ran, found = self._repository.last_ran(limit=SAMPLE), self._repository.queues()
-        return estimate(ran, found, self.pools() if pools is None else pools, _now())
+        return estimate(ran, found, self.pools() if pools is None else pools, self._now())
 
     def changed(self) -> bool:
         """Whether another connection has committed since the last call. Costs microseconds."""
@@ -487,7 +487,7 @@ class Engine:
         if run_at is not None:
             check_moment(run_at)
         ids = self._distinct(ids_or_keys)
-        self._repository.requeue(ids, user=user_name(), now=_now(), run_at=run_at)
+        self._repository.requeue(ids, user=user_name(), now=self._now(), run_at=run_at)
 
     def requeue_dead(self, *, queue: str | None = None) -> int:
         """Requeue every job that is dead now, in chunks; how many it were.
@@ -504,14 +504,16 @@ class Engine:
         Returns the ids of those that still run: their worker ends them. Raises NoSuchJob, or
         WrongState for one that has ended.
         """
-        return self._repository.cancel(self._distinct(ids_or_keys), user=user_name(), now=_now())
+        return self._repository.cancel(
+            self._distinct(ids_or_keys), user=user_name(), now=self._now()
+        )
 
     def delete(self, *ids_or_keys: int | str) -> None:
         """Hide jobs at once and purge them after a minute; all of them or none.
 
         Raises NoSuchJob, or WrongState for one that runs.
         """
-        self._repository.delete(self._distinct(ids_or_keys), user=user_name(), now=_now())
+        self._repository.delete(self._distinct(ids_or_keys), user=user_name(), now=self._now())
 
     def pause(self, *queues: str) -> list[str]:
         """Start nothing more from these queues, or from all, later ones too. Returns the names."""
@@ -542,7 +544,7 @@ class Engine:
             check_moment(run_at)
         if selection.cause is not None:
             self.cause(selection.cause)
-        asked_at = _now()
+        asked_at = self._now()
         count, counted = self._count(selection, asked_at)
         command = command_line(act, selection, run_at)
         return Plan(act, selection, asked_at, count, counted, command, run_at)
@@ -560,7 +562,7 @@ class Engine:
                 ids,
                 asked=plan.asked_at,
                 user=user_name(),
-                now=_now(),
+                now=self._now(),
                 run_at=plan.run_at,
             )
             count += len(done) + len(asked)
@@ -572,7 +574,7 @@ class Engine:
 
     def undo(self, undo: Undo) -> int:
         """Take an act back where its jobs have not moved on; how many that were."""
-        return self._repository.undo(undo.jobs, user=user_name(), now=_now())
+        return self._repository.undo(undo.jobs, user=user_name(), now=self._now())
 
     def scan(
         self,
@@ -613,7 +615,7 @@ class Engine:
         job = self.get(id_or_key)
         to = edited(job, self.context_of(job), changes)
         moved = "run_at" in changes
-        self._repository.edit(job.id, to, user=user_name(), now=_now(), moved=moved)
+        self._repository.edit(job.id, to, user=user_name(), now=self._now(), moved=moved)
         return self._read_back(f"edited job {job.id}", lambda: self.get(job.id))
 
     # -- schedules
@@ -628,8 +630,8 @@ class Engine:
         once for all of them, or `skip`. Without `overlap` a time is passed over while the last job
         has not ended. Raises BadInput, or KeyTaken for the name of another schedule.
         """
-        new = new_schedule(expression, job, now=_now(), **how)
-        number, created = self._repository.add_schedule(new, now=_now())
+        new = new_schedule(expression, job, now=self._now(), **how)
+        number, created = self._repository.add_schedule(new, now=self._now())
         done = f"stored schedule {number}"
         return self._read_back(done, lambda: self.schedule(number)), created
 
@@ -650,7 +652,7 @@ class Engine:
     def resume_schedule(self, id_or_name: int | str) -> Schedule:
         """Go on with its first time from now on. Raises BadInput when there is none."""
         found = self.schedule(id_or_name)
-        if (then := found.after(_now())) is None:
+        if (then := found.after(self._now())) is None:
             raise BadInput(f"schedule {safe_text(found.title)} has no time within 50 years")
         self._repository.pause_schedule(found.id, then=then)
         return self.schedule(found.id)
@@ -666,7 +668,7 @@ class Engine:
 
         Raises WrongState while its last job has not ended, unless overlap is allowed.
         """
-        job = self._repository.run_schedule(self.schedule(id_or_name), now=_now())
+        job = self._repository.run_schedule(self.schedule(id_or_name), now=self._now())
         return self._read_back(f"stored job {job}", lambda: self.get(job))
 
     # -- hooks
@@ -795,7 +797,7 @@ class Engine:
         """
         if older_than < timedelta(0):
             raise BadInput("an age cannot be below zero; try 30d")
-        before = _now() - older_than
+        before = self._now() - older_than
         return prune(self._repository, before, states, wanted or Filter(), count_only=dry_run)
 
     def retention(self) -> timedelta | None:
@@ -818,6 +820,9 @@ class Engine:
             return read()
         except StorageError as error:
             raise StoredUnconfirmed(f"{done}, but cannot look at it: {error}") from error
+
+    def _now(self) -> datetime:
+        return self._repository.clock()
 
     def _count(self, selection: Selection, asked_at: datetime) -> tuple[int, bool]:
         if selection.ids:

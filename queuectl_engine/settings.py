@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from queuectl_engine import private
-from queuectl_engine.errors import BadInput
+from queuectl_engine.errors import BadInput, UnsafeStorage
 from queuectl_engine.job import DEFAULT_SHELL
 from queuectl_engine.safe_text import safe_text
 
@@ -23,13 +23,15 @@ class Settings:
 
     `shell` runs the commands that are one line; `capture_env` names further variables that a job
     takes along from where it was added; `keys` gives bindings of the terminal UI, by their ids,
-    other keys; `secrets` is the directory of the values for `add --secret`.
+    other keys; `secrets` is the directory of the values for `add --secret`; `passwords` are those
+    of databases on servers, by URL.
     """
 
     shell: str = DEFAULT_SHELL
     capture_env: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     secrets: Path = field(default_factory=lambda: _own_secrets(os.environ))
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,26 @@ def database_to_make(flag: str | None = None, *, env: Mapping[str, str] = os.env
 def is_url(location: str) -> bool:
     """Whether a database is named by URL, so that it is no path of ours to resolve."""
     return "://" in location
+
+
+def refuse_secret(url: str) -> None:
+    """Refuse a URL with a password in it, wherever it came from. Raises BadInput.
+
+    What is in argv every user of the machine can read, and the URL is shown, logged and given to
+    jobs.
+    """
+    from urllib.parse import parse_qsl, urlsplit
+
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise BadInput("the database's URL is not one; see docs/postgresql.md") from None
+    options = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if ":" in parts.netloc.rpartition("@")[0] or options & {"password", "sslpassword"}:
+        raise BadInput(
+            "this URL has a password in it, which others could read; take it out and put it into"
+            " ~/.pgpass, a file that PGPASSFILE names, a PGSERVICE, or [passwords] of config.toml"
+        )
 
 
 def load_settings(*, env: Mapping[str, str] = os.environ) -> Settings:
@@ -124,7 +146,12 @@ def _parsed(text: str, path: Path) -> Settings:
     secrets = values.get("secrets", str(path.parent / "secrets"))
     if not isinstance(secrets, str) or not os.path.isabs(os.path.expanduser(secrets)):
         raise BadInput(f"{path}: secrets must be an absolute path to a directory")
-    return Settings(shell, tuple(names), keys, Path(secrets).expanduser())
+    passwords = values.get("passwords", {})
+    if not isinstance(passwords, dict) or not all(isinstance(p, str) for p in passwords.values()):
+        raise BadInput(f"{path}: [passwords] must give URLs their passwords")
+    if passwords and path.stat().st_mode & 0o077:
+        raise UnsafeStorage(f"{path} has passwords that others can read; try: chmod 600 {path}")
+    return Settings(shell, tuple(names), keys, Path(secrets).expanduser(), passwords)
 
 
 def _is_variable(name: object) -> bool:
@@ -133,6 +160,7 @@ def _is_variable(name: object) -> bool:
 
 def _absolute(location: str, here: Path | None) -> str:
     if is_url(location):
+        refuse_secret(location)
         return location
     # os.path, not pathlib: an unknown "~name" is a file name then, no error.
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from queuectl_engine.errors import NoSuchPool
 from queuectl_engine.job import PoolInfo, WorkerInfo
@@ -43,6 +44,7 @@ def pick(pools: Sequence[PoolInfo], name: str | None) -> PoolInfo:
 
 def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[WorkerRow]) -> PoolInfo:
     directory = repository.run_directory / pool.directory
+    elsewhere = repository.many_hosts and not directory.is_dir()
     assert pool.started_at is not None
     alive = not is_free(directory / SUPERVISOR)
     # On a full disk it cannot say so itself.
@@ -61,7 +63,7 @@ def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[Worke
         trouble=pool.trouble or full,
         log=pool.log,
         workers=tuple(
-            _worker_info(repository, worker, not is_free(directory / worker_lock(worker.id)))
+            _worker_info(repository, worker, elsewhere or _lives(directory, worker))
             for worker in workers
         ),
         most_workers=pool.most_workers,
@@ -81,3 +83,7 @@ def _worker_info(repository: JobRepository, worker: WorkerRow, alive: bool) -> W
         job_since=jobs[0].started_at if jobs else None,
         jobs=tuple(job.id for job in jobs),
     )
+
+
+def _lives(directory: Path, worker: WorkerRow) -> bool:
+    return not is_free(directory / worker_lock(worker.id))

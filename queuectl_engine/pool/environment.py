@@ -8,7 +8,7 @@ from queuectl_engine.job import Context
 from queuectl_engine.pool.processes import TOKEN_VARIABLE
 from queuectl_engine.repository.protocol import Claim
 from queuectl_engine.secret import Secrets
-from queuectl_engine.settings import load_settings
+from queuectl_engine.settings import is_url, load_settings
 
 
 class Environments:
@@ -37,6 +37,8 @@ def environment(
 
     Nothing can override the latter.
     """
+    if is_url(db):  # a job must not get the pool's way into the server by accident
+        pool = {name: value for name, value in pool.items() if name != "PGPASSWORD"}
     return {
         **around,
         **slot,

@@ -11,7 +11,6 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from queuectl_engine.errors import QueuectlError
@@ -193,7 +192,7 @@ class Hooks:
         try:
             hook = RunningHook(due, self._environment(due))
         except QueuectlError as error:  # a secret is missing, or others can read it
-            failed, now = str(error), datetime.now(UTC)
+            failed, now = str(error), self._repository.clock()
             self._repository.end_hook(due, self._pool.id, failed=failed[:_TOLD], now=now)
             self._tell(due, failed, "")
             return
@@ -210,7 +209,8 @@ class Hooks:
 
     def _end(self, hook: RunningHook) -> None:
         failed = hook.failed and f"{hook.failed}: {hook.said}"[:_TOLD].rstrip(": ")
-        self._repository.end_hook(hook.due, self._pool.id, failed=failed, now=datetime.now(UTC))
+        now = self._repository.clock()
+        self._repository.end_hook(hook.due, self._pool.id, failed=failed, now=now)
         self._tell(hook.due, hook.failed, hook.said)
         self._running.remove(hook)
         self._forget(hook)

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,7 +126,7 @@ def settle_receipts(
         return False
     ended = [one for _, one in left]
     if ended:
-        verdicts = repository.lose(ended, now=datetime.now(UTC))
+        verdicts = repository.lose(ended, now=repository.clock())
         for one, verdict in zip(ended, verdicts, strict=True):
             log("receipt", job=one.attempt.job, attempt=one.attempt.number, verdict=verdict.value)
     path.unlink(missing_ok=True)

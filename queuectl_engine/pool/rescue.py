@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +54,9 @@ def rescue_pools(repository: JobRepository, mine: int, log: Log) -> None:
     workers = repository.workers()
     for pool in repository.pools():
         directory = repository.run_directory / pool.directory
-        if pool.id == mine or not is_free(directory / SUPERVISOR):
+        if pool.id == mine or is_elsewhere(repository, pool):
+            continue
+        if not is_free(directory / SUPERVISOR):
             continue
         theirs = [worker for worker in workers if worker.pool == pool.id]
         gone = [rescue_worker(repository, pool, w, log, supervised=False) for w in theirs]
@@ -62,6 +64,11 @@ def rescue_pools(repository: JobRepository, mine: int, log: Log) -> None:
             repository.end_pool(pool.id)
             bury_directory(directory)
             log("buried", pool=pool.name, pid=pool.pid, why="its supervisor died")
+
+
+def is_elsewhere(repository: JobRepository, pool: PoolRow) -> bool:
+    """Whether it is a pool of another host, whose locks say nothing here: its lease must."""
+    return repository.many_hosts and not (repository.run_directory / pool.directory).is_dir()
 
 
 def rescue_receipts(repository: JobRepository, log: Log) -> None:
@@ -91,7 +98,7 @@ def _free(
 ) -> bool:
     """Give jobs out again, once nothing of their lost attempts runs; whether some must wait."""
     stuck = _cannot_clear(pool, held)
-    now = datetime.now(UTC)
+    now = repository.clock()
     lost: list[Ended] = []
     for orphan in held:
         job, number = orphan.job, orphan.attempt.number

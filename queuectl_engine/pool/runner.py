@@ -13,9 +13,10 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from queuectl_engine.cause import signature_of
@@ -70,8 +71,16 @@ class Run:
     `parked` is the worker's: what it has said of a run that cannot be ended. So is `slot`.
     """
 
-    def __init__(self, claim: Claim, *, grace: float, output_limit: int) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        grace: float,
+        output_limit: int,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
         """Does not start it. `grace`: seconds between SIGTERM and SIGKILL."""
+        self._clock = clock or partial(datetime.now, UTC)
         self.claim = claim
         self.pid = 0
         self.pidfd = -1
@@ -90,7 +99,7 @@ class Run:
         self._read_size: dict[int, int] = {}
         self._copy: int | None = None  # its own log file
         self._unsaved: Output | None = None
-        self._ended_at = datetime.now(UTC)
+        self._ended_at = self._clock()
         self._status = 0
         self._floor = 0  # of what the kernel calls its peak memory, in KiB
         self._usage: Usage | None = None
@@ -185,7 +194,7 @@ class Run:
         self._remember_leader()
         leader = None if self._leader_told else self._leader
         self._leader_told = True
-        return Progress(self.claim.attempt, leader, self._take_output(datetime.now(UTC)))
+        return Progress(self.claim.attempt, leader, self._take_output(self._clock()))
 
     def _remember_leader(self) -> None:
         if self._leader is None:
@@ -201,7 +210,7 @@ class Run:
 
     def reap(self, known: Collection[int]) -> None:
         """Clean up after the leader, which has ended; `known` are the leaders of other runs."""
-        self._ended_at = datetime.now(UTC)
+        self._ended_at = self._clock()
         self._remember_leader()  # a zombie still has its start time
         spared = self.claim.job.allow_background and self._ending is None
         if not spared:

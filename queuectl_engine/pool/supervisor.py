@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import TYPE_CHECKING, Final
@@ -185,7 +185,7 @@ class Supervisor:
         if self._stop:
             self._send(FORCED if now >= self._forced_at else GRACEFUL)
         else:
-            self._fires_at = fire_due(self._repository, datetime.now(UTC), self._log)
+            self._fires_at = fire_due(self._repository, self._repository.clock(), self._log)
             self._fill_up(now)
             self._stop_if_drained()
         if now >= self._rescue_at:
@@ -197,21 +197,21 @@ class Supervisor:
             self._log.rotate()
         if now >= self._upkeep_at:
             self._upkeep_at = now + _UPKEEP_EVERY
-            self._repository.maintain(now=datetime.now(UTC))
+            self._repository.maintain(now=self._repository.clock())
         self._see_to_hooks()
         self._report_ready()
 
     def _promote(self) -> None:
         """Make due jobs ready and free those whose wait is over; no more than a moment's work."""
         for _ in range(_PORTIONS):
-            if not self._repository.promote(now=datetime.now(UTC)):
+            if not self._repository.promote(now=self._repository.clock()):
                 return
 
     def _mind_the_clock(self) -> None:
         """A wall clock that was set back must not keep retries waiting."""
         ahead = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         if ahead < self._clock_ahead - _CLOCK_SLIP:
-            self._repository.clamp_retries(now=datetime.now(UTC))
+            self._repository.clamp_retries(now=self._repository.clock())
         self._clock_ahead = ahead
 
     def _patience(self) -> float:
@@ -220,7 +220,11 @@ class Supervisor:
         if self._stop:
             return _TURN
         turn = _DRAIN_TURN if self._options.drain else _TURN
-        return turn if self._fires_at is None else min(turn, _until(self._fires_at))
+        return (
+            turn
+            if self._fires_at is None
+            else min(turn, _until(self._fires_at, self._repository.clock()))
+        )
 
     def _bury_the_dead(self) -> None:
         for descriptor, _ in self._poll.poll(0):
@@ -372,7 +376,7 @@ class Supervisor:
         return [number for number in range(1, self._pool.wanted + 1) if number not in taken]
 
     def _start_worker(self, number: int) -> None:
-        row = self._repository.start_worker(self._pool.id, number, now=datetime.now(UTC))
+        row = self._repository.start_worker(self._pool.id, number, now=self._repository.clock())
         post = Post(self._options, self._pool, row, self._directory, self._database)
         process = self._context.Process(target=work, args=(post,), name=row.name)
         try:
@@ -435,7 +439,7 @@ class Supervisor:
             slots=options.slots,
         )
         rescue_receipts(self._repository, log)
-        return self._repository.start_pool(pool, now=datetime.now(UTC)), log
+        return self._repository.start_pool(pool, now=self._repository.clock()), log
 
     def _report_ready(self) -> None:
         """Tell whoever started us once the first worker lives."""
@@ -475,9 +479,9 @@ class Supervisor:
             os.close(mouth)
 
 
-def _until(moment: datetime) -> float:
+def _until(moment: datetime, now: datetime) -> float:
     # A little more than what is left, as poll() rounds down: else it would be asked in vain.
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) + 0.001
+    return max(0.0, (moment - now).total_seconds()) + 0.001
 
 
 def _lives(pidfd: int) -> bool:

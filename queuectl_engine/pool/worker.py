@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import inf
 from pathlib import Path
 from random import uniform
@@ -197,7 +197,7 @@ class Worker:
         while self._ended or (self._room() and self._should_look()):
             if time.monotonic() < self._busy_until:
                 return
-            now, room = datetime.now(UTC), self._room()
+            now, room = self._repository.clock(), self._room()
             try:
                 turn = self._repository.settle_and_claim(
                     self._id,
@@ -281,7 +281,12 @@ class Worker:
         return self._look or time.monotonic() >= self._look_at
 
     def _start(self, claim: Claim) -> None:
-        run = Run(claim, grace=self._options.grace, output_limit=self._options.output_limit)
+        run = Run(
+            claim,
+            grace=self._options.grace,
+            output_limit=self._options.output_limit,
+            clock=self._repository.clock,
+        )
         self._log(
             "started",
             worker=self._post.row.name,
@@ -385,7 +390,7 @@ class Worker:
         left: float | None = None if self.cut_off else _LOCK_PATIENCE
         if self.cut_off is None:
             with suppress(StorageError):  # it comes round again
-                left = self._repository.sync_if_due(self._id, now=datetime.now(UTC))
+                left = self._repository.sync_if_due(self._id, now=self._repository.clock())
         self._sync_at = inf if left is None else time.monotonic() + left
 
     def _report(self, items: list[Progress]) -> None:
@@ -396,7 +401,7 @@ class Worker:
                 raise self.cut_off
             if not written and not self._repository.changed():
                 return
-            asked = self._repository.progress(self._id, items, now=datetime.now(UTC))
+            asked = self._repository.progress(self._id, items, now=self._repository.clock())
         except StorageError as error:
             for item in items:
                 self._runs[item.attempt.token].keep(item)

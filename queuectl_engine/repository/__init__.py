@@ -9,7 +9,8 @@ from datetime import datetime
 from queuectl_engine.errors import BadInput
 from queuectl_engine.keeping import Copied, Finding, Restored
 from queuectl_engine.repository.protocol import JobRepository
-from queuectl_engine.settings import is_url
+from queuectl_engine.safe_text import safe_text
+from queuectl_engine.settings import is_url, refuse_secret
 
 
 def open_repository(
@@ -21,13 +22,19 @@ def open_repository(
     read_only: bool = False,
     allow_owner: bool = False,
 ) -> JobRepository:
-    """Open the database at a path.
+    """Open the database at a path, or on a server by its URL.
 
     `worker` trades the last second for speed, as documented; with `read_only` every write raises
     ReadOnly; with `allow_owner` another user may own it. Raises NotAQueue, UnsafeStorage or
     StorageError.
     """
-    _refuse_url(location)
+    if is_url(location):
+        check_url(location)
+        from queuectl_engine.repository.postgres import PostgresRepository
+
+        return PostgresRepository.open(
+            location, create=create, timeout=timeout, read_only=read_only
+        )
     from queuectl_engine.repository.sqlite import SqliteRepository
 
     return SqliteRepository.open(
@@ -52,7 +59,13 @@ def create_database(
     `durability` is `standard` or `full`; `trust` lets pools of this user on this machine run it.
     Raises like `open_repository`.
     """
-    _refuse_url(location)
+    if is_url(location):
+        if durability or trust:
+            raise BadInput("the server decides what is durable and who may write; see its roles")
+        check_url(location)
+        from queuectl_engine.repository import postgres
+
+        return postgres.create(location)
     from queuectl_engine.repository.sqlite import create
 
     return create(location, durability=durability, trust=trust, allow_owner=allow_owner)
@@ -63,7 +76,7 @@ def copy_database(location: str, target: str, *, force: bool = False) -> Copied:
 
     Raises QueuectlError for a target that cannot be, StorageError for a damaged database.
     """
-    _refuse_url(location)
+    _refuse_url(location, "backup", "pg_dump --schema=queuectl copies a queue on a server")
     from queuectl_engine.repository.sqlite import copying
 
     return copying.copy(location, os.path.abspath(target), force=force)
@@ -77,7 +90,7 @@ def restore_database(
     Raises StorageBusy while a pool runs on it, NotAQueue and StorageError for a file that cannot
     be taken back; then nothing has changed.
     """
-    _refuse_url(location)
+    _refuse_url(location, "restore", "pg_restore brings a queue on a server back")
     from queuectl_engine.repository.sqlite import restoring
 
     return restoring.restore(
@@ -89,13 +102,33 @@ def examine_storage(
     location: str, *, quick: bool, recount: bool, allow_owner: bool = False
 ) -> Iterator[Finding]:
     """What is found wrong and right with a database that may be in any condition."""
-    _refuse_url(location)
+    if is_url(location):
+        check_url(location)
+        from queuectl_engine.repository import postgres
+
+        return postgres.examine(location, quick=quick, recount=recount)
     from queuectl_engine.repository.sqlite import checkup
 
     return checkup.examine(location, quick=quick, recount=recount, allow_owner=allow_owner)
 
 
-def _refuse_url(location: str) -> None:
+def check_url(url: str) -> None:
+    """Before the other store is imported: files need no driver of a server. Raises BadInput."""
+    refuse_secret(url)
+    scheme = url.partition(":")[0]
+    if scheme not in ("postgresql", "postgres"):
+        shown = safe_text(scheme)
+        raise BadInput(
+            f"no databases by {shown}: here; give a path, or postgresql://user@host/name"
+        )
+    try:
+        import psycopg  # noqa: F401 - or the same would fail with a traceback
+    except ImportError:
+        raise BadInput(
+            "PostgreSQL needs psycopg here; run: pip install 'queuectl-tui[postgres]'"
+        ) from None
+
+
+def _refuse_url(location: str, what: str, instead: str) -> None:
     if is_url(location):
-        scheme = location.split(":", 1)[0]
-        raise BadInput(f"this version has no databases by URL ({scheme}:); give a path to a file")
+        raise BadInput(f"{what} is for databases in files; {instead}")

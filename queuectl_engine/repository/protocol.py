@@ -244,6 +244,7 @@ class JobRepository(Protocol):
     """
 
     run_directory: Path
+    many_hosts: bool  # pools that have no directory here may live on other hosts
 
     # -- people: jobs
 
@@ -647,6 +648,13 @@ class JobRepository(Protocol):
         """This pool runs none of those that it has taken and not ended."""
 
     # -- time, news and upkeep
+
+    def clock(self) -> datetime:
+        """The time that all who use this database go by: what `now` should be.
+
+        Of a file the machine's own; of a server the server's, so that hosts whose clocks differ
+        agree on what is due. Costs microseconds.
+        """
 
     def promote(self, *, now: datetime) -> bool:
         """Make due jobs ready and free those whose wait is over, a bounded number of them.

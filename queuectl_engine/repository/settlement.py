@@ -43,7 +43,7 @@ def columns_of(
         "finished_if_cancelled": _finished(cancelled, ended_at),
         "due": ms(outcome.at) if isinstance(outcome, RetryAt) else None,
         "refund": int(isinstance(outcome, GivenBack)),
-        "deaths": int(isinstance(ending, WorkerDied) and ending.supervised),
+        "deaths": int(isinstance(ending, WorkerDied) and ending.counts),
         "now": ms(now),
     }
 
@@ -63,7 +63,7 @@ def history_of(ended: Ended) -> dict[str, Any]:
     return {
         "ended": ms(ended.ended_at),
         "result": result_of(ending),
-        "exit_code": ending.code if isinstance(ending, Exited) else None,
+        "exit_code": int(ending.code) if isinstance(ending, Exited) else None,
         "signal": ending.signal if isinstance(ending, Signalled) else None,
         "words": words(ending),
         "cpu": usage.cpu // timedelta(milliseconds=1) if usage else None,

@@ -11,10 +11,10 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
-from queuectl_engine.errors import NotAQueue, QueuectlError, ReadOnly, StorageError
+from queuectl_engine.errors import NotAQueue, OutcomeUnknown, QueuectlError, ReadOnly, StorageError
 from queuectl_engine.filter import Filter
 from queuectl_engine.hook import DueHook, Hook, HookEvent
 from queuectl_engine.job import (
@@ -47,6 +47,7 @@ from queuectl_engine.repository.postgres import (
     labels,
     needs,
     pools,
+    pruning,
     reading,
     schedules,
     telling,
@@ -54,11 +55,13 @@ from queuectl_engine.repository.postgres import (
     turns,
     upkeep,
 )
+from queuectl_engine.repository.postgres.checkup import examine
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.postgres.listening import Listener, Others
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
+    Claim,
     Ended,
     Key,
     Matches,
@@ -66,11 +69,14 @@ from queuectl_engine.repository.protocol import (
     Page,
     PoolRow,
     Progress,
+    Removed,
     Turn,
     Verdict,
     WorkerRow,
 )
 from queuectl_engine.schedule import Fired, NewSchedule, Schedule
+
+__all__ = ["PostgresRepository", "create", "examine"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,11 +86,16 @@ _ADD_UP_AFTER: Final = 1 / 50  # of the transactions that write
 class PostgresRepository:
     """Owns one connection. See `JobRepository` for what each method promises."""
 
+    many_hosts = True
+
     def __init__(self, db: Connection, url: str) -> None:
         """Use `open`."""
         self._db = db
         self._url = url
         self._seen = (0, 0)
+        self._doubtful: list[Claim] = []  # of a turn whose commit nobody could tell of
+        self._doubtful_hooks: list[DueHook] = []
+        self._keeper = pruning.Keeper()
         self._identity = str(db.look(lambda db: db.value("SELECT uuid FROM meta")))
         self._listener: Listener | None = None
         self.run_directory = upkeep.run_directory(self._identity)
@@ -125,6 +136,11 @@ class PostgresRepository:
         added = self._write(adding.add, jobs, now)
         self.ring()
         return added
+
+    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> list[int]:
+        ids = self._write(adding.add_lines, first, lines, now)
+        self.ring()
+        return ids
 
     def identity(self) -> str:
         return self._identity
@@ -261,7 +277,33 @@ class PostgresRepository:
     def delete(self, ids: Sequence[int], *, user: str, now: datetime) -> None:
         self._write(acts.delete, ids, user, now)
         self.ring()
-        self._db.write(upkeep.purge_deleted, now)
+        with suppress(StorageError):  # the act is done; the next one purges
+            self._db.write(upkeep.purge_deleted, now)
+
+    def ended_before(self, before: datetime) -> Key:
+        return pruning.ended_before(before)
+
+    def remove(
+        self,
+        ids: Sequence[int],
+        *,
+        before: datetime,
+        states: Collection[State],
+        count_only: bool = False,
+    ) -> Removed:
+        if count_only:
+            return self._db.read(pruning.remove, ids, before, states, count_only=True)
+        self._tally()  # its sums are made of what is about to go
+        return self._write(pruning.remove, ids, before, states)
+
+    def shrink(self) -> int:
+        return 0  # the server's vacuum lets new rows have the space
+
+    def retention(self) -> timedelta | None:
+        return self._db.look(pruning.retention)
+
+    def set_retention(self, keep: timedelta | None) -> None:
+        self._write(pruning.set_retention, keep)
 
     def act(
         self,
@@ -307,7 +349,13 @@ class PostgresRepository:
         queues: Sequence[str],
         now: datetime,
     ) -> Turn:
-        turn, ring = self._write(turning.turn, worker, ended, room, queues, now)
+        doubtful = list(self._doubtful)
+        try:
+            turn, ring = self._write(turning.turn, worker, ended, room, queues, now, doubtful)
+        except OutcomeUnknown:
+            self._doubtful = doubtful
+            raise
+        self._doubtful = []
         if ring:
             self.ring()
         return turn
@@ -317,10 +365,31 @@ class PostgresRepository:
             return self._write(turning.progress, worker, items)
         return self._db.read(turns.asked, worker, [item.attempt.job for item in items])
 
+    # -- what may happen to the file: it is the server's own, who looks after it
+
+    def incarnation(self) -> str:
+        found = self._db.look(lambda db: db.run("SELECT uuid, generation FROM meta"))
+        return "/".join(map(str, found[0]))
+
+    def free_space(self) -> tuple[int, int] | None:
+        return None
+
+    def damage(self) -> str | None:
+        return None
+
+    def suspect(self, why: str) -> None:
+        return
+
+    def verify(self, *, unclean: bool, seconds: float) -> str | None:
+        return None
+
     # -- pools
 
     def distrusted(self) -> str | None:
         return None  # who may write is what the roles of the server say, on every host
+
+    def outdated(self) -> bool:
+        return self._db.look(upkeep.is_outdated)
 
     def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
         number = self._write(pools.start_pool, pool, now)
@@ -340,7 +409,7 @@ class PostgresRepository:
         self._run("UPDATE worker SET pid = %s WHERE id = %s", pid, worker)
 
     def end_worker(self, worker: int) -> None:
-        self._run("DELETE FROM worker WHERE id = %s", worker)
+        self._write(turning.end_worker, worker, self._doubtful)
 
     def pools(self) -> list[PoolRow]:
         return self._db.look(pools.pools)
@@ -430,10 +499,17 @@ class PostgresRepository:
         self._write(hooks.delete_hook, queue, event)
 
     def hooks_wait(self) -> bool:
-        return self._db.look(hooks.waiting)
+        return bool(self._doubtful_hooks) or self._db.look(hooks.waiting)
 
     def take_hooks(self, pool: int, *, room: int) -> list[DueHook]:
-        return self._write(hooks.take, pool, room)
+        doubtful = list(self._doubtful_hooks)
+        try:
+            taken = self._write(turning.take_hooks, pool, room, doubtful)
+        except OutcomeUnknown:
+            self._doubtful_hooks = doubtful
+            raise
+        self._doubtful_hooks = []
+        return taken
 
     def end_hook(self, due: DueHook, pool: int, *, failed: str | None, now: datetime) -> None:
         self._write(hooks.ended, due, pool, failed, now)
@@ -442,6 +518,9 @@ class PostgresRepository:
         self._write(hooks.give_back, pool)
 
     # -- time, news and upkeep
+
+    def clock(self) -> datetime:
+        return self._db.clock()
 
     def promote(self, *, now: datetime) -> bool:
         if not self._db.read(turning.anything_to_promote, now):
@@ -484,18 +563,17 @@ class PostgresRepository:
     def maintain(self, *, now: datetime) -> None:
         self._db.write(upkeep.purge_deleted, now)
         self._db.write(upkeep.add_up)
-        self._number()
-        while self._db.write(telling.tally):
-            pass
+        self._tally()
         self._db.write(telling.forget)
+        self._keeper.turn(self._db, now)
 
-    def sync_if_due(self, worker: int, *, now: datetime) -> None:
-        pass  # every commit is on disk: a job that another host could take must not be forgotten
+    def sync_if_due(self, worker: int, *, now: datetime) -> float | None:
+        return None  # every commit is on disk: another host goes by it at once
 
     def _write(
         self, verb: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """A write verb. Now and then its author adds the counts up: there may be no pool to do it."""
+        """A write verb. Now and then who does it adds the counts up: there may be no pool."""
         result = self._db.write(verb, *args, **kwargs)
         if random.random() < _ADD_UP_AFTER:
             with suppress(QueuectlError):  # what was asked is done
@@ -504,6 +582,11 @@ class PostgresRepository:
 
     def _run(self, sql: str, *args: object) -> None:
         self._write(lambda db: db.run(sql, args))
+
+    def _tally(self) -> None:
+        self._number()
+        while self._db.write(telling.tally):
+            pass
 
     def _number(self) -> None:
         """Give happenings their numbers. Who cannot sees them when somebody else has."""

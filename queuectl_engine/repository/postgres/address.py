@@ -6,13 +6,13 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from queuectl_engine.errors import BadInput
 from queuectl_engine.safe_text import safe_text
+from queuectl_engine.settings import load_settings
 
 SCHEMA: Final = "queuectl"
 _SECRET: Final = frozenset({"password", "sslpassword", "passfile"})
@@ -37,33 +37,26 @@ def connection_parameters(url: str, *, env: Mapping[str, str] = os.environ) -> d
         raise BadInput(
             "the database's URL is not one; write it as postgresql://user@host:5432/name"
         ) from None
-    return {**_NETWORK, "application_name": "queuectl", **_verified(given, env), **given}
+    own = load_settings(env=env).passwords.get(url)
+    password = {} if own is None else {"password": own}
+    return {
+        **_NETWORK,
+        "application_name": "queuectl",
+        **_verified(given, env),
+        **password,
+        **given,
+    }
 
 
 def shown(url: str) -> str:
     """The URL without password, as it may be printed and given to jobs."""
-    parts = urlsplit(url)
-    place = parts.netloc
-    if "@" in place:
-        user, _, host = place.rpartition("@")
-        place = f"{user.partition(':')[0]}@{host}"
-    query = [(k, v) for k, v in parse_qsl(parts.query) if k not in _SECRET]
-    return safe_text(urlunsplit(parts._replace(netloc=place, query=urlencode(query, safe="/"))))
-
-
-def has_password(url: str) -> bool:
-    """Whether a secret is written into the URL."""
-    parts = urlsplit(url)
-    user, _, _ = parts.netloc.rpartition("@")
-    names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-    return ":" in user or bool(names & {"password", "sslpassword"})
-
-
-def with_password(url: str, password: str) -> str:
-    """The URL with a password that came from elsewhere."""
-    parts = urlsplit(url)
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
+    before, mark, query = url.partition("?")
+    scheme, slashes, rest = before.partition("://")
+    place, slash, name = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    kept = [each for each in query.split("&") if each.partition("=")[0].lower() not in _SECRET]
+    more = mark + "&".join(kept) if any(kept) else ""
+    return safe_text(f"{scheme}{slashes}{user.partition(':')[0]}{at}{host}{slash}{name}{more}")
 
 
 def _verified(given: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:

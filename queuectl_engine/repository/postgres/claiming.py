@@ -87,6 +87,7 @@ _BEGIN_ATTEMPT: Final = """
     SELECT %(job)s, %(number)s, %(token)s, 'w' || number, %(now)s
       FROM worker WHERE id = %(worker)s
 """
+_HELD: Final = "SELECT 1 FROM job WHERE id = %s AND token = %s"
 _LIMITED: Final = """
     SELECT 1 FROM meta WHERE max_running IS NOT NULL
     UNION ALL SELECT 1 FROM queue WHERE max_running IS NOT NULL LIMIT 1
@@ -110,6 +111,11 @@ def claim(
             break
         claims.append(taken)
     return claims, look.unfinished
+
+
+def still_held(db: Connection, claims: Sequence[Claim]) -> list[Claim]:
+    """Those that were committed, though nobody could say so."""
+    return [claim for claim in claims if db.run(_HELD, (claim.attempt.job, claim.attempt.token))]
 
 
 def ready_left(db: Connection, queues: Sequence[str]) -> bool:

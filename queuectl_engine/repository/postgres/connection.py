@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -20,7 +20,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from queuectl_engine.errors import ReadOnly, StorageError, UsedAfterFork
+from queuectl_engine.errors import OutcomeUnknown, ReadOnly, StorageError, UsedAfterFork
 from queuectl_engine.repository.postgres.address import SCHEMA, connection_parameters, shown
 from queuectl_engine.repository.postgres.failures import CONFLICTS, is_lost, is_refusal, plain
 from queuectl_engine.repository.rows import Row
@@ -152,7 +152,9 @@ class Connection:
         """The server's time: our clock, and how far ahead the server's was when last compared."""
         if time.monotonic() - self._measured_at > _MEASURED_FOR:
             with self._held():
-                self._persist(self._compare_clocks)
+                if self._raw is not None and not self._inside:
+                    with suppress(psycopg.Error):  # the next statement says what is wrong
+                        self._compare_clocks()
         return datetime.now(UTC) + self._ahead
 
     def news(self) -> tuple[int, int]:
@@ -249,7 +251,7 @@ class Connection:
             try:
                 status = self._persist(partial(self._status_of, transaction))
             except StorageError as error:
-                raise StorageError(
+                raise OutcomeUnknown(
                     f"the connection to {self.where} was lost during a commit, so nobody knows yet"
                     f" whether it happened; look before you repeat it"
                 ) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -159,6 +159,12 @@ def take(db: Connection, pool: int, room: int) -> list[DueHook]:
     """The oldest due hooks that no living pool runs, now this pool's."""
     free = db.run(f"{FREE} FOR UPDATE OF hook_due SKIP LOCKED", (room,))
     return [_taken(db, pool, number, left) for number, left in free]
+
+
+def still_taken(db: Connection, pool: int, taken: Sequence[DueHook]) -> list[DueHook]:
+    """Those that are this pool's, though nobody could say whether it took them."""
+    sql = "SELECT 1 FROM hook_due WHERE id = %s AND pool = %s AND token = %s"
+    return [due for due in taken if db.run(sql, (due.id, pool, due.token))]
 
 
 def ended(db: Connection, due: DueHook, pool: int, failed: str | None, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime
 from typing import Final
 
@@ -62,6 +63,7 @@ _STIRRING: Final = """
                   AND aside.state = 'blocked' AND aside.waits = 'mutex'))
     LIMIT 1
 """
+_ALL_HELD: Final = f"{_HELD} true"
 STRAYS: Final = f"{_HELD} NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker)"
 
 
@@ -111,6 +113,11 @@ def held_by(db: Connection, worker: int) -> list[Orphan]:
     return [_orphan_of(row) for row in db.run(HELD_BY, (worker,))]
 
 
+def all_held(db: Connection) -> list[Orphan]:
+    """Every job in processing."""
+    return [_orphan_of(row) for row in db.run(_ALL_HELD)]
+
+
 def strays(db: Connection) -> list[Orphan]:
     """The jobs in processing whose worker is registered nowhere."""
     return [_orphan_of(row) for row in db.run(STRAYS)]
@@ -158,7 +165,7 @@ def _pool_of(row: Row) -> PoolRow:
         detached=bool(row[6]),
         wanted=row[7],
         queues=tuple(json.loads(row[8])),
-        directory=row[9],
+        directory=os.path.basename(row[9]),  # never outside of the run directory
         log=row[10],
         id=row[11],
         started_at=moment(row[12]),

@@ -41,7 +41,8 @@ CREATE TABLE meta (
   made_ms bigint NOT NULL,
   made_by text NOT NULL,
   new_queues_paused boolean NOT NULL DEFAULT false,
-  max_running bigint CHECK (max_running > 0)
+  max_running bigint CHECK (max_running > 0),
+  keep_completed_ms bigint CHECK (keep_completed_ms > 0)
 );
 
 CREATE TABLE queue (

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from queuectl_engine.hook import DueHook
 from queuectl_engine.job import State
-from queuectl_engine.repository.postgres import claiming, mutexes, needs, turns
+from queuectl_engine.repository.postgres import claiming, hooks, mutexes, needs, turns
 from queuectl_engine.repository.postgres.connection import Connection
-from queuectl_engine.repository.protocol import Asked, Ended, Progress, Turn, Verdict
+from queuectl_engine.repository.protocol import Asked, Claim, Ended, Progress, Turn, Verdict
 
 
 def turn(
@@ -18,16 +19,24 @@ def turn(
     room: int,
     queues: Sequence[str],
     now: datetime,
+    doubtful: list[Claim],
 ) -> tuple[Turn, bool]:
-    """Settle, promote, free, claim; and whether others should look for work too."""
+    """Settle, promote, free, claim; and whether others should look for work too.
+
+    `doubtful` are claims of a turn of which nobody could say whether it was committed; this turn's
+    are added to it, as long as that is so for them too.
+    """
+    found = claiming.still_held(db, doubtful)
     settled = [turns.settle(db, one, now) for one in ended]
     woken = turns.promote(db, now)
     if telling := turns.anything_to_tell(db):
         woken += needs.release(db, now) + mutexes.loosen(db)
     stop = turns.stop_asked(db, worker)
-    room = 0 if stop else room
+    room = 0 if stop else room - len(found)
     claims, unfinished = claiming.claim(db, worker, queues, room, now)
     more = room > 0 and len(claims) == room and claiming.ready_left(db, queues)
+    claims = found + claims
+    doubtful[:] = claims
     unfinished = unfinished or (telling and turns.anything_to_tell(db))
     next_due = now if unfinished else turns.next_due(db)
     # Where a limit held others back, whoever serves them may go on now.
@@ -59,3 +68,17 @@ def progress(db: Connection, worker: int, items: Sequence[Progress]) -> Asked:
     for item in items:
         turns.progress(db, item)
     return turns.asked(db, worker, [item.attempt.job for item in items])
+
+
+def end_worker(db: Connection, worker: int, doubtful: Sequence[Claim]) -> None:
+    """Forget a worker; what it may have claimed without knowing is given back."""
+    turns.give_back(db, claiming.still_held(db, doubtful))
+    db.run("DELETE FROM worker WHERE id = %s", (worker,))
+
+
+def take_hooks(db: Connection, pool: int, room: int, doubtful: list[DueHook]) -> list[DueHook]:
+    """Take due hooks for a pool; `doubtful` as of `turn`."""
+    taken = hooks.still_taken(db, pool, doubtful)
+    taken += hooks.take(db, pool, max(0, room - len(taken)))
+    doubtful[:] = taken
+    return taken

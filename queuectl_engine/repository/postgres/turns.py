@@ -11,10 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from queuectl_engine.job import State
-from queuectl_engine.lifecycle import (
-    result_of,
-    words,
-)
+from queuectl_engine.lifecycle import ForcedStop, GivenBack, result_of, words
 from queuectl_engine.repository.postgres import hooks, telling
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.postgres.hooks import HOOKED
@@ -22,6 +19,7 @@ from queuectl_engine.repository.postgres.storing import cause_id
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
+    Claim,
     Ended,
     Output,
     Progress,
@@ -58,12 +56,17 @@ _END_ATTEMPT: Final = """
                        peak_kib = %(peak)s
      WHERE job = %(job)s AND number = %(number)s AND token = %(token)s
 """
+_SETTLED: Final = """
+    SELECT 1 FROM attempt WHERE job = %(job)s AND number = %(number)s AND token = %(token)s
+                            AND ended_ms = %(ended)s AND result = %(result)s
+"""
 _KEEP_LATE: Final = """
     UPDATE attempt SET late = %(late)s
      WHERE job = %(job)s AND number = %(number)s AND token = %(token)s AND result <> %(result)s
 """
 _ADD_OUTPUT: Final = """
     INSERT INTO output (job, number, seq, at_ms, marks, data) VALUES (%s, %s, %s, %s, %s, %s)
+    ON CONFLICT DO NOTHING
 """
 _DROP_OUTPUT: Final = """
     DELETE FROM output WHERE job = %s AND number = %s AND seq >= %s AND seq < %s
@@ -111,6 +114,9 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     who = args_of(ended.attempt)
     columns = columns_of(ended.outcome, ended.ending, ended.ended_at, now)
     rows = db.run(_SETTLE, {**who, **columns, "cause": cause_id(db, ended.signature)})
+    written = {**who, "ended": ms(ended.ended_at), "result": result_of(ended.ending)}
+    if not rows and db.run(_SETTLED, written):  # by a commit whose answer was lost
+        return Verdict.SETTLED, None
     if not rows:
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
@@ -122,6 +128,13 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     telling.ended(db, ended.attempt, state)
     hooks.settled(db, ended.attempt.job, state, rows[0][1:], ended.ending, now)
     return Verdict.SETTLED, state
+
+
+def give_back(db: Connection, claims: Sequence[Claim]) -> None:
+    """Undo claims of which nothing was started."""
+    for claim in claims:
+        begun, ending = claim.job.started_at or claim.job.updated_at, ForcedStop()
+        settle(db, Ended(claim.attempt, ending, GivenBack(words(ending)), begun), begun)
 
 
 def progress(db: Connection, item: Progress) -> None:

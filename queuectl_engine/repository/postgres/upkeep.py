@@ -48,6 +48,11 @@ def is_current(db: Connection) -> bool:
     return bool(version >= schema.VERSION)
 
 
+def is_outdated(db: Connection) -> bool:
+    """Whether a newer program has changed the schema."""
+    return bool(db.value("SELECT version FROM meta") > schema.VERSION)
+
+
 def prepare(db: Connection, now: datetime) -> bool:
     """Make what is missing; whether all of it was. One at a time, under a lock of its own.
 

@@ -90,6 +90,8 @@ from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 class SqliteRepository:
     """Owns one connection. See `JobRepository` for what each method promises."""
 
+    many_hosts = False
+
     def __init__(self, db: Connection) -> None:
         """Use `open`."""
         self._db = db
@@ -587,6 +589,9 @@ class SqliteRepository:
             hooks.give_back(self._db, pool)
 
     # -- time, news and upkeep
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC)
 
     def promote(self, *, now: datetime) -> bool:
         if not (turns.anything_due(self._db, now) or turns.anything_to_tell(self._db)):

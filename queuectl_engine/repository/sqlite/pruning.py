@@ -6,7 +6,6 @@ A job that another one still waits for stays: what that waits for must not chang
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from typing import Final
 
 from queuectl_engine.filter import Field, Filter, Term
 from queuectl_engine.job import JobState, State, View
+from queuectl_engine.repository.clock_jumps import Clock
 from queuectl_engine.repository.protocol import Key, Removed
 from queuectl_engine.repository.sqlite import reading
 from queuectl_engine.repository.sqlite.connection import Connection
@@ -25,8 +25,6 @@ _LOOKED_AT: Final = 5_000
 _SLICES: Final = 10  # of retention in one turn of a supervisor
 _RETURNED_AT_ONCE: Final = 1_000  # pages
 _LAST_ID: Final = 2**63 - 1
-_JUMP: Final = 60.0  # seconds by which a clock may be set without our minding
-_REST: Final = 3600.0  # seconds without retention after a jump
 _COMPLETED: Final = Filter("", (Term(Field.STATE, JobState.COMPLETED),))
 
 _CHOOSE: Final = """
@@ -110,13 +108,12 @@ class Keeper:
     def __init__(self) -> None:
         """Begins at the newest, and trusts the clock as it is."""
         self._at: Key | None = None
-        self._ahead = _clock_ahead()
-        self._rest_until = 0.0
+        self._clock = Clock()
 
     def turn(self, db: Connection, now: datetime) -> int:
         """Remove a bounded number of completed jobs that are older than is kept; how many."""
         keep = retention(db)
-        if keep is None or self._clock_jumped():
+        if keep is None or self._clock.jumped():
             return 0
         total = 0
         for _ in range(_SLICES):
@@ -145,16 +142,3 @@ class Keeper:
         if removed.left:
             self._at = None  # too much output for one transaction: it comes round again
         return sum(removed.jobs.values())
-
-    def _clock_jumped(self) -> bool:
-        """A clock that was set a year ahead by mistake must not empty a database."""
-        now, ahead = time.clock_gettime(time.CLOCK_BOOTTIME), _clock_ahead()
-        if ahead - self._ahead > _JUMP:
-            self._rest_until = now + _REST
-        self._ahead = ahead
-        return now < self._rest_until
-
-
-def _clock_ahead() -> float:
-    """By how much the wall clock is ahead of the time since boot."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
