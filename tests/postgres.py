@@ -163,6 +163,11 @@ class Cluster:
         self._made.append(self.server.database(self._template))
         return self.server.url(self._made[-1])
 
+    def empty(self) -> str:
+        """A new database without our schema; its name."""
+        self._made.append(self.server.database())
+        return self._made[-1]
+
     def drop_queues(self) -> None:
         """Take all of them away."""
         while self._made:

@@ -235,7 +235,7 @@ class Connection:
 
     def _commit(self, raw: psycopg.Connection[Row], transaction: str) -> None:
         # News is told after the commit, in the same message: who hears of it finds it.
-        told = b"; SELECT nextval('news')" if self._dirty else b""
+        told = f"; SELECT nextval('{SCHEMA}.news')".encode() if self._dirty else b""
         try:
             raw.execute(b"COMMIT" + told)
         except psycopg.Error as error:

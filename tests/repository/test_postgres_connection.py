@@ -1,0 +1,256 @@
+"""The network and the server fail: what was not committed is done again, nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from queuectl_engine.errors import (
+    NotAQueue,
+    OutcomeUnknown,
+    ReadOnly,
+    StorageBusy,
+    StorageError,
+    UsedAfterFork,
+)
+from queuectl_engine.repository.postgres import PostgresRepository, adding, connection
+from queuectl_engine.repository.postgres.connection import Connection
+from tests.postgres import cluster
+from tests.repository.driver import Driver
+from tests.samples import HOUR, NOON, new
+
+
+@pytest.fixture
+def url() -> str:
+    return cluster().queue()
+
+
+@pytest.fixture
+def repo(url: str) -> Iterator[PostgresRepository]:
+    with closing(PostgresRepository.open(url, timeout=20.0)) as opened:
+        yield opened
+
+
+def end_sessions(url: str) -> None:
+    """End every session of the database but the one that asks, as an administrator does."""
+    with psycopg.connect(url, autocommit=True) as raw:
+        raw.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+        )
+
+
+def test_a_verb_after_the_session_ended_is_done(url: str, repo: PostgresRepository) -> None:
+    repo.changed()
+    end_sessions(url)
+
+    assert [added.id for added in repo.add([new()], now=NOON)] == [1]
+    end_sessions(url)
+    assert list(repo.get([1])) == [1]
+    assert repo.changed()  # what happened meanwhile nobody knows
+
+
+def test_a_transaction_that_is_cut_off_is_done_once(
+    url: str, repo: PostgresRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, cuts = adding.add, [1, 1]
+
+    def cut_off(db: Connection, *args: Any) -> Any:
+        done = store(db, *args)
+        if cuts:
+            cuts.pop()
+            end_sessions(url)
+        return done
+
+    monkeypatch.setattr(adding, "add", cut_off)
+    added = repo.add([new(), new()], now=NOON)
+
+    assert not cuts
+    assert sum(repo.counts().stored.values()) == 2
+    assert sorted(repo.get([each.id for each in added])) == [each.id for each in added]
+
+
+class Cut:
+    """Lets the session end around the next COMMIT: before it reaches the server, or after."""
+
+    def __init__(self, repo: PostgresRepository, url: str, *, reached: bool) -> None:
+        db = repo._db
+        self.raw, self.url, self.reached, self.cuts = db._session(), url, reached, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+    def execute(self, query: bytes, *args: Any) -> Any:
+        if not query.startswith(b"COMMIT"):
+            return self.raw.execute(query, *args)
+        self.cuts += 1
+        if self.reached:
+            self.raw.execute(query)
+        end_sessions(self.url)
+        return self.raw.execute(b"SELECT 1")
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_commit_without_an_answer_happens_once(
+    url: str, repo: PostgresRepository, reached: bool
+) -> None:
+    cut = Cut(repo, url, reached=reached)
+    repo._db._raw = cut  # type: ignore[assignment]
+
+    (added,) = repo.add([new()], now=NOON)
+
+    assert cut.cuts == 1
+    assert list(repo.get([added.id])) == [added.id]
+    assert sum(repo.counts().stored.values()) == 1
+
+
+def test_a_commit_that_nobody_can_tell_of_says_so(
+    url: str, repo: PostgresRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Driver(repo)
+    drive.add()
+    cut = Cut(repo, url, reached=True)
+    repo._db._raw = cut  # type: ignore[assignment]
+    repo._db._timeout = 0.2
+
+    def gone(self: Connection) -> Any:
+        raise psycopg.OperationalError("no route to host")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "_connect", gone)
+        with pytest.raises(OutcomeUnknown, match="look before you repeat it"):
+            drive.claim()
+
+    assert drive.claim().job.id == 1  # the worker's own, with the token that was stored
+    assert drive.repo.held_by(drive.worker)[0].attempt.number == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
+def test_a_server_that_comes_back_is_used_again(
+    repo: PostgresRepository, how: signal.Signals
+) -> None:
+    repo.add([new()], now=NOON)
+    server = cluster().server
+    server.stop(how)
+    repo._db._timeout = 0.3
+    with pytest.raises(StorageError, match="cannot reach"):
+        repo.add([new()], now=NOON)
+    server.start()
+    repo._db._timeout = 20.0
+
+    repo.add([new()], now=NOON)
+
+    assert sum(repo.counts().stored.values()) == 2
+
+
+def test_a_row_that_another_keeps_is_busy_in_the_end(url: str, repo: PostgresRepository) -> None:
+    repo.add([new()], now=NOON)
+    with (
+        closing(PostgresRepository.open(url, timeout=0.2)) as hasty,
+        psycopg.connect(url) as holder,
+    ):
+        holder.execute("SELECT 1 FROM queuectl.job WHERE id = 1 FOR UPDATE")
+        with pytest.raises(StorageBusy, match="try again"):
+            hasty.cancel([1], user="ada", now=NOON)
+    repo.cancel([1], user="ada", now=NOON)
+
+
+def test_an_error_in_a_verb_leaves_nothing_and_the_session_works(repo: PostgresRepository) -> None:
+    def fails(db: Connection) -> None:
+        db.run("UPDATE meta SET generation = 7")
+        db.run("SELECT 1 / 0")
+
+    with pytest.raises(StorageError, match="division by zero"):
+        repo._db.write(fails)
+
+    assert repo._db.look(lambda db: db.value("SELECT generation FROM meta")) == 1
+
+
+def test_who_only_looks_is_told_so(url: str) -> None:
+    with closing(PostgresRepository.open(url, read_only=True)) as repo:
+        with pytest.raises(ReadOnly):
+            repo.add([new()], now=NOON)
+        assert repo.last_happening() == 0
+
+
+def test_a_connection_is_not_used_across_a_fork(repo: PostgresRepository) -> None:
+    child = os.fork()
+    if child == 0:  # nothing may leave this branch
+        code = 1
+        try:
+            repo.counts()
+        except UsedAfterFork:
+            repo.close()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert repo.counts().stored == {}
+
+
+def test_a_closed_one_says_so(repo: PostgresRepository) -> None:
+    repo.close()
+    repo.close()
+    with pytest.raises(StorageError, match="closed"):
+        repo.counts()
+
+
+def test_a_database_without_our_schema_is_named(url: str) -> None:
+    empty = cluster().server.url(cluster().empty())
+    with pytest.raises(NotAQueue, match="initdb"):
+        PostgresRepository.open(empty)
+    with pytest.raises(NotAQueue, match="createdb"):
+        PostgresRepository.open(cluster().server.url("nowhere"))
+
+
+def test_a_newer_schema_is_left_alone(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as raw:
+        raw.execute("UPDATE queuectl.meta SET version = 99, min_writer = 99")
+    with pytest.raises(NotAQueue, match=r"newer queuectl .format 99"):
+        PostgresRepository.open(url)
+
+
+def test_time_is_the_servers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = "clock_timestamp() + interval '1 hour'"
+    for name in ("_HELLO", "_CLOCK"):
+        sql = getattr(connection, name).replace("clock_timestamp()", ahead)
+        monkeypatch.setattr(connection, name, sql)
+    with closing(PostgresRepository.open(url)) as repo:
+        assert abs(repo.clock() - datetime.now(UTC) - HOUR) < timedelta(minutes=5)
+
+
+def test_a_session_has_limits_for_everything_that_could_hang(repo: PostgresRepository) -> None:
+    def shown(name: str) -> Callable[[Connection], Any]:
+        return lambda db: db.value(f"SHOW {name}")
+
+    for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        assert repo._db.look(shown(name)) != "0"
+    assert repo._db.look(shown("application_name")) == "queuectl"
+    for name in ("connect_timeout", "keepalives_idle", "tcp_user_timeout"):
+        assert int(repo._db._parameters[name]) <= 6000
+
+
+def test_behind_a_pooler_nothing_is_kept_in_a_session(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a transaction pooler does: the session of each transaction is another one's."""
+    monkeypatch.setattr(
+        connection, "_HELLO", connection._HELLO.replace("pg_backend_pid()", "pg_backend_pid() + 1")
+    )
+    with closing(PostgresRepository.open(url, timeout=20.0)) as repo:
+        assert repo._db.pooled
+        assert repo._db._session().prepare_threshold is None
+        drive = Driver(repo)
+        job = drive.add()
+        repo._db._session().execute(b"DISCARD ALL")  # as another client would leave it
+        assert drive.claim().job.id == job.id
+        repo._db._session().execute(b"DISCARD ALL")
+        assert repo.counts().stored != {}
+        assert drive.attempts(job)[0].number == 1
