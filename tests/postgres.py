@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ _QUICK: Final = {  # a test's database need not survive the machine
     "autovacuum_naptime": "60s",
     "log_min_messages": "fatal",
     "log_min_error_statement": "panic",
+    "unix_socket_permissions": "0777",
     "deadlock_timeout": "200ms",
 }
 _numbers = count(1)
@@ -57,6 +59,10 @@ class Server:
         self._user = _server_user()
         self._settings = {**_QUICK, **settings}
         self._process: subprocess.Popen[bytes] | None = None
+        self.port = 5432
+        if "listen_addresses" in settings:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.port = free.getsockname()[1]
         if self._user is not None:
             shutil.chown(self.directory, self._user)
         self._run(
@@ -70,8 +76,8 @@ class Server:
     def start(self) -> Self:
         """Run it, and return when it answers."""
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
-        where = ["-D", str(self.data), "-k", str(self.directory), "-cunix_socket_permissions=0777"]
-        address = () if "listen_addresses" in self._settings else ("-clisten_addresses=",)
+        where = ["-D", str(self.data), "-k", str(self.directory), f"-p{self.port}"]
+        address = () if self.port != 5432 else ("-clisten_addresses=",)
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [str(_BIN / "postgres"), *where, *address, *options],
@@ -100,7 +106,8 @@ class Server:
     def url(self, database: str, user: str = "postgres", **more: str) -> str:
         """How to connect."""
         query = "".join(f"&{name}={value}" for name, value in more.items())
-        return f"postgresql://{user}@/{database}?host={self.directory}{query}"
+        port = "" if self.port == 5432 else f"&port={self.port}"
+        return f"postgresql://{user}@/{database}?host={self.directory}{port}{query}"
 
     def run(self, *statements: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Execute statements as its owner; the rows of the last one."""
@@ -117,6 +124,18 @@ class Server:
     def drop(self, name: str) -> None:
         """Take a database away, whoever uses it."""
         self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def guard(self, user: str, password: str) -> str:
+        """Let a user in by TCP with a password only; the URL of a database of his."""
+        name = self.database()
+        self.run(
+            f"CREATE ROLE {user} LOGIN PASSWORD '{password}'",
+            f"ALTER DATABASE {name} OWNER TO {user}",
+        )
+        hba = f"local all postgres trust\nhost {name} {user} 127.0.0.1/32 scram-sha-256\n"
+        (self.data / "pg_hba.conf").write_text(hba)
+        self.run("SELECT pg_reload_conf()")
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{name}"
 
     def _answers(self) -> bool:
         assert self._process is not None

@@ -84,9 +84,12 @@ def test_a_named_database_is_made_only_when_asked(home: Path) -> None:
         assert queue.database.why == "--db"
 
 
-def test_a_database_by_url_is_refused_in_words() -> None:
+def test_a_url_that_is_not_to_be_used_is_refused_in_words() -> None:
     with pytest.raises(BadInput, match="postgresql"):
-        open_engine("postgresql://ada:secret@host/db")
+        open_engine("mysql://ada@host/db")
+    with pytest.raises(BadInput, match="password") as refusal:
+        open_engine("postgresql://ada:opensesame@host/db")
+    assert "opensesame" not in str(refusal.value)
 
 
 def test_a_closed_engine_says_so(queue: Engine) -> None:

@@ -21,6 +21,7 @@ from queuectl_engine.repository.protocol import Ended, JobRepository
 from tests.postgres import cluster
 from tests.repository.driver import Driver
 from tests.samples import CONTEXT, NOON, new
+from tests.waiting import until
 
 T = TypeVar("T")
 CROWD = 6
@@ -264,3 +265,26 @@ def test_all_make_the_schema_at_once_and_one_has_made_it() -> None:
     repo: JobRepository
     with closing(PostgresRepository.open(url)) as repo:
         assert [added.id for added in repo.add([new()], now=NOON)] == [1]
+
+
+def test_who_lets_a_mutex_go_sees_who_was_set_aside_meanwhile(url: str, drive: Driver) -> None:
+    waiting, running = drive.add(mutex="m"), drive.add(mutex="m", priority=1)
+    claim = drive.claim()
+    assert claim.job.id == running.id
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with (
+        ThreadPoolExecutor(1) as thread,
+        psycopg.connect(url) as claiming,  # which comes upon the other one
+        psycopg.connect(url, autocommit=True) as watching,
+    ):
+        claiming.execute("SET search_path = queuectl")
+        claiming.execute("SELECT lock_mutex('m')")
+        aside = "UPDATE job SET state = 'blocked', waits = 'mutex' WHERE id = %s"
+        claiming.execute(aside, (waiting.id,))
+        ended = thread.submit(drive.end, claim, Exited(0))
+        until(lambda: ended.done() or watching.execute(waits).fetchall() == [(1,)])
+        claiming.commit()
+        ended.result(20)
+
+    drive.repo.promote(now=drive.now)
+    assert drive.get(waiting).stored is State.READY
