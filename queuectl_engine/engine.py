@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, Unpack
 
@@ -886,7 +885,7 @@ class Engine:
         return ids
 
     def _no_job(self, name: int | str) -> NoSuchJob:
-        where = safe_text(Path(self.database.location).name)
+        where = safe_text(self.database.name)
         return NoSuchJob(
             f"no job {safe_text(str(name))} in {where}; 'queuectl list --all' shows what is there"
         )

@@ -47,6 +47,14 @@ class Database:
     own: bool = False
     allow_owner: bool = False
 
+    @property
+    def name(self) -> str:
+        """What to call it where there is little room: a file's name, or server/name of a URL."""
+        if not is_url(self.location):
+            return Path(self.location).name
+        place = self.location.partition("://")[2].partition("?")[0]
+        return place.rpartition("@")[2].strip("/")
+
 
 def choose_database(
     flag: str | None = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -205,7 +204,7 @@ class LiveScreen(Screen[None], inherit_bindings=False):
         trouble, location = self.desk.shown.trouble, self._database.location
         # The header names the file: here its directories would push the reason off the line.
         if trouble is not None:
-            return trouble.why.replace(location, Path(location).name)
+            return trouble.why.replace(location, self._database.name)
         return words.pool_trouble(self.desk.shown.live_pools)
 
     def _shown_bindings(self) -> Iterator[Binding]:

@@ -29,7 +29,7 @@ def header_line(
 ) -> Line:
     """One line; its places have fixed widths, so that nothing jumps."""
     room = next(room for least, room in _NAME_ROOM if width >= least)
-    name = database.location if "://" in database.location else _path(database.location, room)
+    name = database.name if "://" in database.location else _path(database.location, room)
     left = (Span(" queuectl  ", Ink.TITLE), ink.cell(safe_text(name), room))
     rate = () if width < _NARROW else (_rate(desk),)
     return ink.spread(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,6 +23,8 @@ from queuectl_engine.errors import (
     StorageError,
     UsedAfterFork,
 )
+from queuectl_engine.filter import Filter
+from queuectl_engine.job import State
 from queuectl_engine.repository.postgres import PostgresRepository, adding, connection
 from queuectl_engine.repository.postgres.connection import Connection
 from tests.postgres import cluster
@@ -254,3 +259,71 @@ def test_behind_a_pooler_nothing_is_kept_in_a_session(
         repo._db._session().execute(b"DISCARD ALL")
         assert repo.counts().stored != {}
         assert drive.attempts(job)[0].number == 1
+
+
+# -- roles
+
+
+def granted(url: str, role: str) -> str:
+    """Make a role as docs/postgresql.md says; the URL of somebody who has it."""
+    page = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text(encoding="utf-8")
+    grants = page.partition("```sql\n")[2].partition("```")[0]
+    with psycopg.connect(url, autocommit=True) as raw:
+        if not raw.execute("SELECT 1 FROM pg_roles WHERE rolname = 'queue_view'").fetchall():
+            for name in ("view", "add", "work"):
+                raw.execute(f"CREATE ROLE some_{name} LOGIN".encode())
+        else:
+            grants = re.sub(r"CREATE ROLE .*", "", grants)
+        raw.execute(grants.encode())
+        raw.execute(f"GRANT queue_{role} TO some_{role}".encode())
+    return url.replace("postgres@", f"some_{role}@")
+
+
+def test_who_may_look_sees_all_and_changes_nothing(url: str, repo: PostgresRepository) -> None:
+    drive = Driver(repo)
+    job = drive.add(labels=["a"])
+    with closing(PostgresRepository.open(granted(url, "view"))) as looking:
+        assert list(looking.get([job.id])) == [job.id]
+        assert looking.counts() == repo.counts()
+        assert [each.kind for each in looking.happenings(since=None, limit=9)[0]] == ["added"]
+        assert looking.metrics() == repo.metrics()
+        assert looking.changed()
+        for act in (
+            lambda: looking.add([new()], now=NOON),
+            lambda: looking.cancel([job.id], user="ada", now=NOON),
+        ):
+            with pytest.raises(StorageError, match="may not"):
+                act()
+
+
+def test_who_may_add_adds_and_does_nothing_else(url: str, repo: PostgresRepository) -> None:
+    drive = Driver(repo)
+    with closing(PostgresRepository.open(granted(url, "add"))) as adding_only:
+        first = adding_only.add([new(key="a", labels=["l"], queue="q")], now=NOON)[0].id
+        second = adding_only.add([replace(new(after_ok=["a"], mutex="m"), origin="x")], now=NOON)[
+            0
+        ].id
+        assert [job.stored for job in adding_only.get([first, second]).values()] == [
+            State.READY,
+            State.BLOCKED,
+        ]
+        for act in (
+            lambda: adding_only.cancel([first], user="ada", now=NOON),
+            lambda: adding_only.settle_and_claim(drive.worker, [], room=1, queues=(), now=NOON),
+            lambda: adding_only.pause(["q"], paused=True),
+        ):
+            with pytest.raises(StorageError, match="may not"):
+                act()
+    assert drive.claim().job.id == first
+
+
+def test_who_may_work_does_all_but_change_the_schema(url: str, repo: PostgresRepository) -> None:
+    with closing(PostgresRepository.open(granted(url, "work"))) as working:
+        drive = Driver(working)
+        for state in State:
+            drive.job_in(state, labels=["l"]) if state is not State.READY else None
+        working.maintain(now=drive.now)
+        working.set_retention(HOUR)
+        assert len(working.causes(limit=9, wanted=Filter())) == 0
+        with pytest.raises(StorageError, match="may not"):
+            working._db.write(lambda db: db.run_script("ALTER TABLE job ADD COLUMN x int"))

@@ -431,8 +431,10 @@ CREATE TRIGGER job_removed AFTER DELETE ON job REFERENCING OLD TABLE AS gone
   FOR EACH STATEMENT EXECUTE FUNCTION job_removed();
 
 -- One adds up at a time; who finds another at it has nothing to do. Of the first rows only, so that
--- the transaction is short; `counter_sum` has rows for the non-empty alone.
-CREATE FUNCTION add_up(most integer) RETURNS void LANGUAGE plpgsql AS $$
+-- the transaction is short; `counter_sum` has rows for the non-empty alone. With its owner's
+-- rights: who may only add does it too.
+CREATE FUNCTION add_up(most integer) RETURNS void LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = queuectl, pg_temp AS $$
 BEGIN
   IF NOT pg_try_advisory_xact_lock({{lock}}, 1) THEN RETURN; END IF;
   WITH taken AS (
