@@ -17,13 +17,16 @@ class Environments:
     def __init__(self, db: str, pool: Mapping[str, str]) -> None:
         """`pool` is the environment of the pool itself, as it was when it started."""
         self._db = db
-        self._pool = dict(pool)
+        self._pool = dict(without_password(db, pool))
         self._last: tuple[Context, dict[str, str]] | None = None
 
     def of(self, claim: Claim, slot: Mapping[str, str]) -> dict[str, str]:
         """What a job in this slot gets. Raises QueuectlError for a secret that cannot be had."""
         if self._last is None or self._last[0] is not claim.context:
-            self._last = claim.context, surroundings(claim.context, self._pool)
+            self._last = (
+                claim.context,
+                surroundings(claim.context, without_password(self._db, self._pool)),
+            )
         around = self._last[1]
         if claim.context.secrets:  # read when they are needed and forgotten at once
             self._last = None
@@ -37,8 +40,6 @@ def environment(
 
     Nothing can override the latter.
     """
-    if is_url(db):  # a job must not get the pool's way into the server by accident
-        pool = {name: value for name, value in pool.items() if name != "PGPASSWORD"}
     return {
         **around,
         **slot,
@@ -48,6 +49,13 @@ def environment(
         "QUEUECTL_QUEUE": claim.job.queue,
         TOKEN_VARIABLE: claim.attempt.token,
     }
+
+
+def without_password(db: str, pool: Mapping[str, str]) -> Mapping[str, str]:
+    """A job must not get the pool's way into a server by accident."""
+    if not is_url(db):
+        return pool
+    return {name: value for name, value in pool.items() if name != "PGPASSWORD"}
 
 
 def surroundings(context: Context, pool: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Final
 from queuectl_engine.errors import QueuectlError
 from queuectl_engine.hook import DueHook
 from queuectl_engine.pool import processes
-from queuectl_engine.pool.environment import surroundings
+from queuectl_engine.pool.environment import surroundings, without_password
 from queuectl_engine.pool.processes import TOKEN_VARIABLE
 from queuectl_engine.pool.runner import NOT_ITS_FAULT, as_the_job, spawn
 from queuectl_engine.repository.protocol import JobRepository, Leader, PoolRow
@@ -234,7 +234,7 @@ class Hooks:
 
     def _environment(self, due: DueHook) -> dict[str, str]:
         return {
-            **surroundings(due.hook.context, os.environ),
+            **surroundings(due.hook.context, without_password(self._db, os.environ)),
             "QUEUECTL_DB": self._db,
             "QUEUECTL_HOOK": due.hook.event.value,
             "QUEUECTL_QUEUE": due.hook.queue,

@@ -23,9 +23,9 @@ from tests.samples import HOUR, NOON, new
 
 QUEUES = 5
 READS: dict[str, tuple[str, Any]] = {
-    "best": (BEST, {"served": [], "full": [], "skip": []}),
-    "best of one queue": (BEST, {"served": ["q1"], "full": [], "skip": ["m"]}),
-    "lock": (LOCK_BEST, {"queue": 1, "floor": -(2**63), "skip": []}),
+    "best": (BEST, {"served": [], "full": [], "skip": [], "suspects": True}),
+    "best of one queue": (BEST, {"served": ["q1"], "full": [], "skip": ["m"], "suspects": False}),
+    "lock": (LOCK_BEST, {"queue": 1, "floor": -(2**63), "skip": [], "suspects": True}),
     "left": (READY_LEFT, {"served": [], "full": []}),
     "promote": (PROMOTE, {"now": 0, "limit": 100}),
     "held": (HELD_BY, (1,)),

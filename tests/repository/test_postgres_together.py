@@ -98,7 +98,7 @@ def test_a_claim_passes_by_what_another_one_is_taking(url: str, drive: Driver) -
     drive.repo.add([new(priority=2), new(priority=1), new(queue="other")], now=NOON)
     with psycopg.connect(url) as taking:  # a claim that takes its time
         taking.execute("SET search_path = queuectl")
-        best = {"queue": 1, "floor": -(2**63), "skip": []}
+        best = {"queue": 1, "floor": -(2**63), "skip": [], "suspects": True}
         row = taking.execute(LOCK_BEST.encode(), best).fetchone()
         assert row is not None
         assert row[0] == 1

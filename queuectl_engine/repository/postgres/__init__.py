@@ -348,10 +348,13 @@ class PostgresRepository:
         room: int,
         queues: Sequence[str],
         now: datetime,
+        running: int = 0,
     ) -> Turn:
         doubtful = list(self._doubtful)
         try:
-            turn, ring = self._write(turning.turn, worker, ended, room, queues, now, doubtful)
+            turn, ring = self._write(
+                turning.turn, worker, ended, room, queues, now, running, doubtful
+            )
         except OutcomeUnknown:
             self._doubtful = doubtful
             raise

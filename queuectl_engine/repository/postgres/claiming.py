@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from queuectl_engine.repository.postgres import locks, mutexes, reading, telling
+from queuectl_engine.repository.postgres import locks, mutexes, reading, suspects, telling
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.postgres.rows import JOB
 from queuectl_engine.repository.postgres.storing import queue_id
+from queuectl_engine.repository.postgres.suspects import SUSPECT
 from queuectl_engine.repository.protocol import AttemptId, Claim
 from queuectl_engine.repository.rows import Row, job_of, ms
 
@@ -47,7 +49,10 @@ _OPEN: Final = """
         SELECT 1 FROM meta WHERE max_running <= (
           SELECT count(*) FROM job AS running WHERE running.state = 'processing'))
 """
-_UNHELD: Final = "(mutex IS NULL OR mutex <> ALL (%(skip)s::text[]))"
+# What is for us: no mutex that others decide about, no suspect where we run something else.
+_UNHELD: Final = f"""
+    (mutex IS NULL OR mutex <> ALL (%(skip)s::text[])) AND (%(suspects)s OR NOT {SUSPECT})
+"""
 BEST: Final = f"""
     {_READY_IN}
     SELECT queue.id, best.priority, queue.turn, queue.max_running IS NOT NULL
@@ -59,7 +64,7 @@ BEST: Final = f"""
 """
 READY_LEFT: Final = f"{_READY_IN} SELECT 1 FROM {_OPEN} LIMIT 1"
 LOCK_BEST: Final = f"""
-    SELECT id, priority, queue, mutex FROM job
+    SELECT id, priority, queue, mutex, {SUSPECT} FROM job
      WHERE queue = %(queue)s AND state = 'ready' AND priority >= %(floor)s AND {_UNHELD}
      ORDER BY priority DESC, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -94,23 +99,43 @@ _LIMITED: Final = """
 """
 
 
-def claim(
-    db: Connection, worker: int, queues: Sequence[str], room: int, now: datetime
-) -> tuple[list[Claim], bool]:
-    """Up to `room` jobs of these queues (of all when empty), now ours.
+@dataclass(slots=True)
+class Taken:
+    """What a claim took. `hold`: take nothing more until what runs has ended.
 
-    Also whether we stopped looking although there may be more for us: too many jobs had to be set
-    aside in one transaction, or others are just deciding about them.
+    `unfinished`: we stopped looking although there may be more for us, as too many jobs had to be
+    set aside in one transaction, or others are just deciding about them.
+    """
+
+    claims: list[Claim]
+    hold: bool = False
+    unfinished: bool = False
+
+
+def claim(
+    db: Connection, worker: int, queues: Sequence[str], room: int, now: datetime, running: int = 0
+) -> Taken:
+    """Up to `room` jobs of these queues (of all when empty), now ours; we run some already.
+
+    A suspect is taken by a worker that runs nothing, and then nothing else is.
     """
     if room and db.value("SELECT max_running IS NOT NULL FROM meta"):
         locks.lock_all_queues(db)
+    patient = bool(room) and running + room > 1 and suspects.makes_room(db, worker)
     look = _Look(db, queues)
     claims: list[Claim] = []
-    while len(claims) < room and (job := look.next()) is not None:
+    hold = False
+    while len(claims) < room and not hold:
+        free = not (running or claims)
+        if (found := look.next(suspects=free or patient)) is None:
+            break
+        job, hold = found
+        if hold and not free:
+            break
         if (taken := _take(db, job, worker, now)) is None:
             break
         claims.append(taken)
-    return claims, look.unfinished
+    return Taken(claims, hold, look.unfinished)
 
 
 def still_held(db: Connection, claims: Sequence[Claim]) -> list[Claim]:
@@ -149,8 +174,9 @@ class _Look:
         self._rounds = _ROUNDS
         self.unfinished = False
 
-    def next(self) -> int | None:
-        """The next job to take, locked; None when there is none for us."""
+    def next(self, *, suspects: bool) -> tuple[int, bool] | None:
+        """The next job to take, locked, and whether it is a suspect; None when there is none."""
+        self._args["suspects"] = suspects
         while candidates := self._db.run(BEST, self._asked()):
             queue, _, _, limited = candidates[0]
             if limited and not self._may_start(queue):
@@ -159,10 +185,10 @@ class _Look:
             if (found := self._lock_best(candidates)) is None:
                 self.unfinished = True  # all of them are being changed by others
                 return None
-            job, priority, queue, mutex = found
+            job, priority, queue, mutex, suspect = found
             if mutex is None or self._is_free(mutex, queue):
                 self._take_turn(candidates, queue, priority)
-                return int(job)
+                return int(job), bool(suspect)
             if self._rounds < 0:
                 self.unfinished = True
                 return None

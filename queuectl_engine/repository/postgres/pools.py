@@ -11,19 +11,20 @@ from queuectl_engine.errors import BadInput, NoSuchPool
 from queuectl_engine.job import State
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.postgres.rows import JOB, JOB_WIDTH
+from queuectl_engine.repository.postgres.suspects import SUSPECT
 from queuectl_engine.repository.protocol import AttemptId, Leader, Orphan, PoolRow, WorkerRow
 from queuectl_engine.repository.rows import Row, job_of, moment, ms
 from queuectl_engine.safe_text import safe_text
 
 _START: Final = """
     INSERT INTO pool (name, host, boot, pid_namespace, pid, is_init, detached, wanted,
-                      queues, directory, log, started_ms, most_workers)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id
+                      queues, directory, log, started_ms, most_workers, slots)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id
 """
 _POOLS: Final = """
     SELECT name, host, boot, pid_namespace, pid, is_init, detached, wanted, queues,
            directory, log, id, started_ms, stop, trouble,
-           most_workers
+           most_workers, slots
       FROM pool ORDER BY id
 """
 _RESIZE: Final = """
@@ -39,7 +40,8 @@ _ASK_STOP: Final = """
     UPDATE pool SET stop = CASE WHEN stop = 'now' THEN 'now' ELSE %(how)s END WHERE id = %(id)s
 """
 _HELD: Final = f"""
-    SELECT {JOB}, attempt.number, attempt.token, job.worker, leader_pid, leader_ticks
+    SELECT {JOB}, attempt.number, attempt.token, job.worker, leader_pid, leader_ticks,
+           {SUSPECT}
       FROM job
       JOIN attempt ON attempt.job = job.id AND attempt.number = job.runs
      WHERE job.state = 'processing' AND
@@ -83,6 +85,7 @@ def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
         pool.log,
         ms(now),
         pool.most_workers,
+        pool.slots,
     )
     return int(db.value(_START, row))
 
@@ -172,11 +175,12 @@ def _pool_of(row: Row) -> PoolRow:
         stop=row[13],
         trouble=row[14],
         most_workers=row[15],
+        slots=row[16],
     )
 
 
 def _orphan_of(row: Row) -> Orphan:
-    number, token, worker, pid, ticks = row[JOB_WIDTH:]
+    number, token, worker, pid, ticks, suspect = row[JOB_WIDTH:]
     job = job_of(row)
     leader = None if pid is None else Leader(pid, ticks)
-    return Orphan(job, AttemptId(job.id, number, token), worker, leader)
+    return Orphan(job, AttemptId(job.id, number, token), worker, leader, suspect)

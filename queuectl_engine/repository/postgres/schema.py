@@ -224,6 +224,7 @@ CREATE TABLE pool (
   stop text CHECK (stop IN ('graceful', 'now')),
   trouble text,
   most_workers bigint,
+  slots bigint NOT NULL DEFAULT 1 CHECK (slots > 0),
   lease_until_ms bigint,  -- by the server's clock: until then what it holds is its own
   CHECK (wanted <= most_workers)
 ) WITH (fillfactor = 50);
@@ -235,6 +236,9 @@ CREATE TABLE worker (
   started_ms bigint NOT NULL
 );
 CREATE INDEX worker_pool ON worker (pool);
+
+-- Jobs whose worker died: each runs alone in its worker until it has ended otherwise.
+CREATE TABLE suspect (job bigint PRIMARY KEY REFERENCES job ON DELETE CASCADE);
 
 CREATE TABLE schedule (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -19,6 +19,7 @@ def turn(
     room: int,
     queues: Sequence[str],
     now: datetime,
+    running: int,
     doubtful: list[Claim],
 ) -> tuple[Turn, bool]:
     """Settle, promote, free, claim; and whether others should look for work too.
@@ -32,18 +33,19 @@ def turn(
     if telling := turns.anything_to_tell(db):
         woken += needs.release(db, now) + mutexes.loosen(db)
     stop = turns.stop_asked(db, worker)
-    room = 0 if stop else room - len(found)
-    claims, unfinished = claiming.claim(db, worker, queues, room, now)
-    more = room > 0 and len(claims) == room and claiming.ready_left(db, queues)
-    claims = found + claims
+    room = 0 if stop else max(0, room - len(found))
+    taken = claiming.claim(db, worker, queues, room, now, running + len(found))
+    full = room > 0 and (taken.hold or len(taken.claims) == room)
+    more = full and claiming.ready_left(db, queues)
+    claims = found + taken.claims
     doubtful[:] = claims
-    unfinished = unfinished or (telling and turns.anything_to_tell(db))
+    unfinished = taken.unfinished or (telling and turns.anything_to_tell(db))
     next_due = now if unfinished else turns.next_due(db)
     # Where a limit held others back, whoever serves them may go on now.
     woken += bool(ended) and claiming.limited(db) and claiming.ready_left(db, ())
     verdicts = tuple(verdict for verdict, _ in settled)
     ring = bool(woken) or State.READY in (state for _, state in settled)
-    return Turn(verdicts, tuple(claims), more, next_due, stop), ring
+    return Turn(verdicts, tuple(claims), more, next_due, stop, taken.hold), ring
 
 
 def lose(db: Connection, ended: Sequence[Ended], now: datetime) -> tuple[Verdict, ...]:

@@ -12,10 +12,11 @@ from typing import Final
 
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import ForcedStop, GivenBack, result_of, words
-from queuectl_engine.repository.postgres import hooks, telling
+from queuectl_engine.repository.postgres import hooks, suspects, telling
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.postgres.hooks import HOOKED
 from queuectl_engine.repository.postgres.storing import cause_id
+from queuectl_engine.repository.postgres.suspects import SUSPECT
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
@@ -48,7 +49,7 @@ _SETTLE: Final = f"""
            cause = coalesce(%(cause)s::bigint, cause), updated_ms = %(now)s,
            token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
      WHERE id = %(job)s AND token = %(token)s AND state = 'processing'
-    RETURNING state, {HOOKED}
+    RETURNING state, {SUSPECT}, {HOOKED}
 """
 _END_ATTEMPT: Final = """
     UPDATE attempt SET ended_ms = %(ended)s, result = %(result)s, exit_code = %(exit_code)s,
@@ -124,9 +125,11 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
         return Verdict.LOST, None
     db.run(_END_ATTEMPT, {**who, **history_of(ended)})
     _write_output(db, ended.attempt, ended.output)
-    state = State(rows[0][0])
+    now_is, was_suspect, *hooked = rows[0]
+    state = State(now_is)
     telling.ended(db, ended.attempt, state)
-    hooks.settled(db, ended.attempt.job, state, rows[0][1:], ended.ending, now)
+    suspects.settled(db, ended.attempt.job, state, ended.ending, was=was_suspect)
+    hooks.settled(db, ended.attempt.job, state, tuple(hooked), ended.ending, now)
     return Verdict.SETTLED, state
 
 
