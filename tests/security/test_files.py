@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -240,7 +241,7 @@ def test_a_directory_of_the_system_around_a_namespace_is_accepted(deep: Path) ->
         pytest.skip("no user namespaces here")
     deep.parents[2].chmod(0o755)
     os.chown(deep.parents[2], OTHER, -1)
-    done = subprocess.run([*sandbox, "python3", "-c", script, str(deep)], capture_output=True)
+    done = subprocess.run([*sandbox, sys.executable, "-c", script, str(deep)], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
 
 

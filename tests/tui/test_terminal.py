@@ -226,7 +226,7 @@ def test_a_locked_database_keeps_its_last_picture_and_comes_back(tmp_path: Path)
             ) as locker:
                 assert locker.stdout
                 assert locker.stdout.readline() == b"locked\n"
-                terminal.shows("STALE", "1 Pending 1", "is locked by another process")
+                terminal.shows("STALE", "1 Pending 1", "is locked by process")
                 terminal.send("?")
                 terminal.shows("Esc")  # the screen is alive
                 terminal.send("\x1b")
