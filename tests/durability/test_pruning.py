@@ -17,7 +17,7 @@ from queuectl_engine.lifecycle import Exited
 from queuectl_engine.pool.background import start_detached
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pruning import prune
-from queuectl_engine.repository import open_repository
+from queuectl_engine.repository import clock_jumps, open_repository
 from queuectl_engine.repository.protocol import JobRepository, Removed
 from queuectl_engine.repository.sqlite import SqliteRepository, pruning
 from tests.pools import stop_pools
@@ -124,7 +124,7 @@ def test_a_clock_that_jumps_ahead_empties_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(pruning, "time", clock)
+    monkeypatch.setattr(clock_jumps, "time", clock)
     with closing(open_repository(str(tmp_path / "queue.db"), create=True)) as repo:
         drive = Driver(repo)
         finish(drive, 3)
@@ -150,7 +150,7 @@ def test_after_an_hour_the_new_time_is_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(pruning, "time", clock)
+    monkeypatch.setattr(clock_jumps, "time", clock)
     with closing(open_repository(str(tmp_path / "queue.db"), create=True)) as repo:
         drive = Driver(repo)
         finish(drive, 3)

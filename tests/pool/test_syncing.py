@@ -20,7 +20,7 @@ def worker(directory: Path, sync_if_due: Any) -> Worker:
     """One whose repository does nothing else."""
     pool, row = pool_row(directory), WorkerRow(1, 1, 1, 0, NOON)
     post = Post(PoolOptions(str(directory / "queue.db")), pool, row, directory, "")
-    repository: Any = SimpleNamespace(sync_if_due=sync_if_due)
+    repository: Any = SimpleNamespace(sync_if_due=sync_if_due, clock=lambda: NOON)
     return Worker(repository, post, Log("text", directory / "log", to_file=True))
 
 

@@ -54,6 +54,7 @@ class Crowd:
         self.repo = open_repository(str(path), create=True)
         self.db = connections[-1]
         self.drive = Driver(self.repo)
+        self.repo.pause(["q9"], paused=True)  # a queue that has no jobs
         self.repo.add([self.job(n + 1) for n in range(size)], now=NOON)
         claims = self.drive.turn(room=size * 4 // 5).claims
         self.drive.turn(
