@@ -24,7 +24,7 @@ from tests.postgres import Server, running_server, with_queue
 from tests.samples import new
 
 WORKERS: Final = (1, 2, 4, 8, 16, 50)
-JOBS: Final = 3_000
+JOBS: Final = 2_000
 SIZES: Final = (10_000, 100_000, 1_000_000, 5_000_000)
 SAFE: Final = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB"}
 _A_HOST: Final = 17  # workers in one process
@@ -34,10 +34,10 @@ _MORE: Final = """
     INSERT INTO job (id, queue, state, priority, run_at_ms, max_retries, created_ms, updated_ms,
                      finished_ms, context, nonce, command)
     SELECT nextval('job_id'), like_it.queue,
-           CASE n % 10 WHEN 0 THEN 'ready' WHEN 1 THEN 'scheduled' WHEN 2 THEN 'dead'
+           CASE mod(n, 10) WHEN 0 THEN 'ready' WHEN 1 THEN 'scheduled' WHEN 2 THEN 'dead'
                        WHEN 3 THEN 'dead' ELSE 'completed' END,
-           n % 5, like_it.run_at_ms + 31536000000, 3, like_it.created_ms, like_it.updated_ms,
-           CASE WHEN n % 10 > 1 THEN like_it.updated_ms + n END, like_it.context, n, 'true'
+           mod(n, 5), like_it.run_at_ms + 31536000000, 3, like_it.created_ms, like_it.updated_ms,
+           CASE WHEN mod(n, 10) > 1 THEN like_it.updated_ms + n END, like_it.context, n, 'true'
       FROM generate_series(%s::bigint, %s::bigint) AS n,
            (SELECT * FROM job ORDER BY id LIMIT 1) AS like_it
 """

@@ -160,8 +160,7 @@ class Fence(threading.Thread):
         with self._lock:
             for leader in self._guarded.values():
                 processes.kill_group(leader, signal.SIGKILL)
-            for token in self._guarded:
-                processes.kill_all(token, None, patience=_LONGEST_SLEEP)
+            processes.kill_each(dict.fromkeys(self._guarded), patience=_LONGEST_SLEEP)
 
 
 def boot_time() -> float:

@@ -22,6 +22,7 @@ from queuectl_engine.repository.protocol import PoolRow
 from tests.samples import pool_row
 
 LONG = 3600.0
+TOKEN = "f0" * 16
 
 
 def pool(directory: Path, seconds: float | None) -> PoolRow:
@@ -100,18 +101,18 @@ def test_the_fence_kills_all_of_a_job_while_the_worker_does_nothing(tmp_path: Pa
     script = "import os,sys,time; os.fork() or os.setsid(); time.sleep(600)"
     job = subprocess.Popen(
         [sys.executable, "-c", script],
-        env={**os.environ, TOKEN_VARIABLE: "fenced"},
+        env={**os.environ, TOKEN_VARIABLE: TOKEN},
         pass_fds=[mouth],
         start_new_session=True,
     )
     os.close(mouth)
     fence = Fence(lease)
-    fence.guard("fenced", job.pid)
+    fence.guard(TOKEN, job.pid)
     fence.start()
 
     assert os.read(ears, 1) == b"", "the end of the pipe: whoever had it is dead"
     assert job.wait() == -signal.SIGKILL
-    fence.release("fenced")
+    fence.release(TOKEN)
     fence.stop()
     os.close(ears)
 
