@@ -13,14 +13,15 @@ import sys
 import time
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
-from queuectl_engine.job import NewJob, State
+from queuectl_engine.job import NewJob
+from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository.postgres import PostgresRepository
-from queuectl_engine.repository.postgres.claiming import BEST, LOCK_BEST
 from tests.postgres import Server, running_server, with_queue
+from tests.repository.test_postgres_cost import READS
 from tests.samples import new
 
 WORKERS: Final = (1, 2, 4, 8, 16, 50)
@@ -41,11 +42,7 @@ _MORE: Final = """
       FROM generate_series(%s::bigint, %s::bigint) AS n,
            (SELECT * FROM job ORDER BY id LIMIT 1) AS like_it
 """
-_READS: Final[dict[str, tuple[str, dict[str, object]]]] = {
-    "best job": (BEST, {"served": [], "full": [], "skip": []}),
-    "lock it": (LOCK_BEST, {"queue": 1, "floor": -(2**63), "skip": []}),
-    "counts": ("SELECT state, queue, n FROM counter", {}),
-}
+_READS: Final = {name: READS[name] for name in ("best", "lock", "counts")}
 
 
 def workers(server: Server) -> None:
@@ -112,24 +109,25 @@ def cost(server: Server) -> None:
                 say(f"{size:,}", *(pages(raw, *each) for each in _READS.values()), claims(repo))
 
 
-def pages(raw: psycopg.Connection[tuple[object, ...]], sql: str, args: dict[str, object]) -> str:
+def pages(raw: psycopg.Connection[tuple[object, ...]], sql: str, args: Any) -> str:
     """What a statement touches."""
-    rows = raw.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}".encode(), args).fetchone()
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}".encode()
+    rows = raw.execute(explain, args or None).fetchone()
     assert rows is not None
     plan = rows[0][0]["Plan"]  # type: ignore[index]
     return str(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 def claims(repo: PostgresRepository) -> str:
-    """The median of some claims; each is given back."""
+    """The median of some claims; each job completes."""
     from tests.repository.driver import Driver
 
     drive, took = Driver(repo), []
     for _ in range(40):
         begun = time.perf_counter()
-        drive.claim()
+        claim = drive.claim()
         took.append((time.perf_counter() - begun) * 1000)
-    assert repo.counts().stored[State.PROCESSING]
+        drive.end(claim, Exited(0))
     return f"{statistics.median(took):.1f}"
 
 
