@@ -156,6 +156,18 @@ def test_a_server_that_comes_back_is_used_again(
     assert sum(repo.counts().stored.values()) == 2
 
 
+def test_the_first_commit_after_a_crash_is_news(url: str, repo: PostgresRepository) -> None:
+    cluster().server.stop(signal.SIGQUIT)
+    cluster().server.start()
+    with closing(PostgresRepository.open(url, timeout=20.0)) as other:
+        repo.changed()
+        before = repo.version()
+        assert not repo.changed()
+        other.add([new()], now=NOON)
+        assert repo.version() != before
+        assert repo.changed()
+
+
 def test_a_row_that_another_keeps_is_busy_in_the_end(url: str, repo: PostgresRepository) -> None:
     repo.add([new()], now=NOON)
     with (

@@ -193,7 +193,9 @@ class Connection:
 
     def news(self) -> tuple[int, int]:
         """A pair that is another one after each commit of others, and after a lost session."""
-        count = self.look(lambda db: int(db.value("SELECT last_value FROM news")))
+        # After a crash of the server it begins anew, and its first step shows in `is_called` alone.
+        sql = "SELECT last_value + is_called::int FROM news"
+        count = self.look(lambda db: int(db.value(sql)))
         return self._epoch, count - self._bumps
 
     def notify(self, channel: str, payload: str) -> None:
