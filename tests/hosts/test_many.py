@@ -21,7 +21,7 @@ HOSTS = (17, 17, 16)
 
 
 def test_fifty_workers_on_three_hosts_claim_every_job_once() -> None:
-    wanted = int(os.environ.get("QUEUECTL_MANY_JOBS", "1500"))
+    wanted = int(os.environ.get("QUEUECTL_MANY_JOBS", "800"))
     url = cluster().queue()
     with closing(PostgresRepository.open(url, timeout=60.0)) as repo:
         ids = repo.add_lines(new("true"), ["true"] * (wanted - 1), now=datetime.now(UTC))

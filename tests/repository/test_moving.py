@@ -242,3 +242,14 @@ def test_rows_that_went_missing_are_noticed(
         move_database(file, url, tell=lose_one)
     with pytest.raises(NotAQueue, match="being filled"):
         PostgresRepository.open(url)
+
+
+def test_no_table_is_forgotten(file: str) -> None:
+    """What counts, who runs here, and what the database says of itself is made anew there."""
+    made_anew = {"counter", "label", "job_label", "label_counter", "pool", "worker"}
+    described = {"meta", "tallied"}
+    with closing(open_repository(file)) as repo:
+        rows = repo._db.run(  # type: ignore[attr-defined]
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    assert {name for (name,) in rows} - made_anew - described == set(moving._KEYS)
