@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from queuectl_engine.lifecycle import Ending, Exited, Signalled, TimedOut, WorkerDied
+from queuectl_engine.lifecycle import Ending, Exited, HostLost, Signalled, TimedOut, WorkerDied
 from queuectl_engine.safe_text import safe_output, safe_text
 
 _LONGEST_LINE: Final = 200
@@ -92,6 +92,6 @@ def _ended(ending: Ending) -> str | None:
             return f"killed {number}"
         case TimedOut():
             return "timed out"
-        case WorkerDied():
+        case WorkerDied() | HostLost():
             return "lost"
     return None

@@ -425,6 +425,10 @@ class Engine:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         jobs = self.get_all(ids_or_keys)
+        with self._repository.patiently():
+            return self._wait_for(jobs, deadline)
+
+    def _wait_for(self, jobs: list[Job], deadline: float | None) -> list[Job]:
         while not all(job.stored in FINAL for job in jobs):
             if deadline is not None and time.monotonic() >= deadline:
                 break

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,13 @@ def follow(
     when a job is deleted meanwhile.
     """
     tails = {job.id: _Tail(job, attempt) for job in jobs}
+    with repository.patiently():
+        yield from _follow(repository, tails, missing)
+
+
+def _follow(
+    repository: JobRepository, tails: dict[int, _Tail], missing: Callable[[int], NoSuchJob]
+) -> Iterator[Printed]:
     while tails:
         seen = repository.version()  # what changes from here on is news
         found = repository.get(list(tails))
@@ -94,6 +102,11 @@ def _is_over(repository: JobRepository, job: Job, number: int) -> bool:
 def until_empty(repository: JobRepository, queue: str | None, timeout: float | None) -> bool:
     """Block until no job of the queue, or of any, waits or runs; False after `timeout` seconds."""
     deadline = float("inf") if timeout is None else time.monotonic() + timeout
+    with repository.patiently():
+        return _until_empty(repository, queue, deadline)
+
+
+def _until_empty(repository: JobRepository, queue: str | None, deadline: float) -> bool:
     while True:
         seen = repository.version()
         if not _unfinished(repository, queue):
@@ -117,6 +130,13 @@ def journal(
     repository: JobRepository, *, since: int | None, job: int | None, keep_on: bool
 ) -> Iterator[Happening]:
     """What happened after number `since`; with `keep_on` also what is still to happen."""
+    with repository.patiently() if keep_on else nullcontext():
+        yield from _journal(repository, since, job, keep_on)
+
+
+def _journal(
+    repository: JobRepository, since: int | None, job: int | None, keep_on: bool
+) -> Iterator[Happening]:
     while True:
         seen = repository.version()
         found, upto = repository.happenings(since=since, limit=_JOURNAL_PAGE, job=job)

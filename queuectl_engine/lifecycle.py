@@ -125,7 +125,14 @@ class WorkerDied:
         return self.supervised and self.alone
 
 
-Ending = Exited | Signalled | TimedOut | CancelObeyed | ForcedStop | NotStarted | WorkerDied
+@dataclass(frozen=True, slots=True)
+class HostLost:
+    """Its host could not reach the database for so long that another one may run the job."""
+
+
+Ending = (
+    Exited | Signalled | TimedOut | CancelObeyed | ForcedStop | NotStarted | WorkerDied | HostLost
+)
 
 
 # What that means for the job.
@@ -222,8 +229,8 @@ def outcome_of(job: Job, ending: Ending, backoff: Backoff, now: datetime) -> Out
             return Cancelled(reason)
         case ForcedStop() | NotStarted():
             return GivenBack(reason)
-        case WorkerDied():
-            if ending.counts and job.deaths + 1 >= POISON:
+        case WorkerDied() | HostLost():
+            if isinstance(ending, WorkerDied) and ending.counts and job.deaths + 1 >= POISON:
                 return Dead(f"poison: its worker died {POISON} times")
             if job.attempts > job.max_retries:
                 return Dead(reason)
@@ -273,6 +280,8 @@ def words(ending: Ending) -> str:
             return f"not started: {error}"
         case WorkerDied():
             return "lost: worker died"
+        case HostLost():
+            return "lost: its host had no contact with the database"
     assert_never(ending)
 
 
@@ -291,7 +300,7 @@ def result_of(ending: Ending) -> str:
             return "given back"
         case NotStarted():
             return "not started"
-        case WorkerDied():
+        case WorkerDied() | HostLost():
             return "lost"
     assert_never(ending)
 

@@ -21,6 +21,7 @@ COMMANDS: Final = (
     "initdb", "completion", "schedule", "hook", "events", "export", "import", "limit", "metrics",
     "secret",
     "doctor", "backup", "restore", "prune", "retention",
+    "migrate-store",
 )  # fmt: skip
 _MOST: Final = 64 * 1024  # bytes of what a line prints that are shown
 _LOOK: Final = 0.1  # seconds between two looks whether it was stopped

@@ -56,8 +56,8 @@ _BIN: Final = _programs()
 class Server:
     """A cluster in a directory of its own, reached by a socket in it; nobody else's."""
 
-    def __init__(self, **settings: str) -> None:
-        """Make the cluster; `start` runs it."""
+    def __init__(self, standby_of: Server | None = None, /, **settings: str) -> None:
+        """Make the cluster, or the copy of another one that follows it; `start` runs it."""
         self.directory = Path(tempfile.mkdtemp(prefix="qpg", dir="/tmp"))
         self._user = _server_user()
         self._settings = {**_QUICK, **settings}
@@ -68,9 +68,13 @@ class Server:
                 self.port = free.getsockname()[1]
         if self._user is not None:
             shutil.chown(self.directory, self._user)
-        self._run(
-            "initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"
-        )
+        if standby_of is None:
+            self._run(
+                "initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"
+            )
+        else:
+            source = ("-d", standby_of.url("postgres"), "-D", str(self.data))
+            self._run("pg_basebackup", *source, "-R", "-X", "stream", "-c", "fast", "-N")
 
     @property
     def data(self) -> Path:

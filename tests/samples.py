@@ -8,7 +8,7 @@ from typing import Any, Final, Unpack
 
 from queuectl_engine.job import Context, Job, NewJob, State
 from queuectl_engine.new_job import Policy, new_job
-from queuectl_engine.repository.protocol import PoolRow
+from queuectl_engine.repository.protocol import Lease, PoolRow
 
 NOON: Final = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
@@ -78,5 +78,6 @@ def pool_row(run_directory: Path, name: str = "default", **changes: Any) -> Pool
         "queues": (),
         "directory": name,
         "log": str(run_directory / name / "log"),
+        "lease": Lease(86_400.0),
     }
     return PoolRow(**{**fields, **changes})

@@ -56,6 +56,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "doctor": "doctor:doctor",
         "backup": "keeping:backup",
         "restore": "keeping:restore",
+        "migrate-store": "migrating:migrate_store",
         "prune": "keeping:prune",
         "retention": "keeping:retention",
         "completion": "completion:completion",

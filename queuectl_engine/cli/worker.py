@@ -23,7 +23,12 @@ from queuectl_engine.cli.terminal import counted, note, say
 from queuectl_engine.errors import BadInput, PoolRefused
 from queuectl_engine.lifecycle import Backoff
 from queuectl_engine.new_job import check_queue
-from queuectl_engine.pool.options import DEFAULT_GRACE, DEFAULT_OUTPUT_LIMIT, PoolOptions
+from queuectl_engine.pool.options import (
+    DEFAULT_GRACE,
+    DEFAULT_LEASE,
+    DEFAULT_OUTPUT_LIMIT,
+    PoolOptions,
+)
 from queuectl_engine.pool.slots import MOST_SLOTS, parse_per_slot
 
 _DETACHED_NAME: Final = "default"
@@ -112,6 +117,14 @@ _DETACHED_NAME: Final = "default"
     help="Start no job with less left on the database's disk.  [default: 64M, at most 1 % of it]",
 )
 @click.option(
+    "--lease",
+    type=duration,
+    metavar="DURATION",
+    default=f"{DEFAULT_LEASE:g}s",
+    show_default=True,
+    help="On PostgreSQL: without contact for so long, other hosts run its jobs.",
+)
+@click.option(
     "--metrics-listen", metavar="ADDRESS:PORT", help="Serve /metrics there, like 127.0.0.1:9188."
 )
 @click.option("--metrics-public", is_flag=True, help="Serve them to other hosts, too.")
@@ -134,6 +147,7 @@ def worker(
     output_limit: int,
     per_slot: tuple[tuple[str, tuple[str, ...]], ...],
     min_free: int | None,
+    lease: timedelta,
     metrics_listen: str | None,
     metrics_public: bool,
     as_json: bool,
@@ -171,6 +185,7 @@ def worker(
             per_slot=per_slot,
             min_free=min_free,
             slots=slots,
+            lease=lease.total_seconds(),
             metrics_listen=metrics_listen,
             metrics_public=metrics_public,
             allow_owner=engine.database.allow_owner,

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import signal
 import sys
+import time
 from typing import Final
 
-from queuectl_engine.errors import ExitCode, QueuectlError
+from queuectl_engine.errors import ExitCode, QueuectlError, StorageError
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.supervisor import NameTaken, Supervisor
 from queuectl_engine.pool.systemd import Notifier
 from queuectl_engine.repository import open_repository
-from queuectl_engine.repository.protocol import PoolRow
+from queuectl_engine.repository.protocol import JobRepository, PoolRow
 from queuectl_engine.safe_text import safe_text
 
+_ANOTHER_TRY: Final = (1.0, 3.0)  # seconds
 _LOCK_PATIENCE: Final = 1.0  # then it looks at its signals and its workers again, and comes back
 
 
@@ -42,16 +46,30 @@ def main(arguments: list[str]) -> int:
             options.db, timeout=_LOCK_PATIENCE, allow_owner=options.allow_owner
         )
         supervisor = Supervisor(repository, options, ready)
+        supervisor.run(stopping := lambda: notify("STOPPING=1"))
+        while supervisor.forgotten:
+            supervisor = _anew(repository, options)
+            supervisor.run(stopping)
     except (QueuectlError, OSError) as error:
         _tell(told, error=str(error), taken=isinstance(error, NameTaken))
         if told is None:
             sys.stderr.write(f"error: {safe_text(str(error))}\n")
         return error.exit_code if isinstance(error, QueuectlError) else ExitCode.FAILED
-    supervisor.run(stopping=lambda: notify("STOPPING=1"))
     repository.close()
     if supervisor.left is not None:
         return supervisor.left.exit_code
     return ExitCode.INTERRUPTED if supervisor.interrupted else ExitCode.OK
+
+
+def _anew(repository: JobRepository, options: PoolOptions) -> Supervisor:
+    """Another pool in the place of one that the database has forgotten; nobody waits for it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    while True:
+        try:
+            return Supervisor(repository, options, lambda _: None)
+        except StorageError:  # the network comes and goes
+            time.sleep(random.uniform(*_ANOTHER_TRY))
 
 
 def _leave_home() -> None:

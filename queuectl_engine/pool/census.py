@@ -7,6 +7,7 @@ from pathlib import Path
 
 from queuectl_engine.errors import NoSuchPool
 from queuectl_engine.job import PoolInfo, WorkerInfo
+from queuectl_engine.pool.host import is_here, this_host
 from queuectl_engine.pool.locks import SUPERVISOR, is_free, worker_lock
 from queuectl_engine.pool.space import no_space
 from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
@@ -28,9 +29,17 @@ def pick(pools: Sequence[PoolInfo], name: str | None) -> PoolInfo:
     Raises NoSuchPool, which lists them.
     """
     living = [pool for pool in pools if pool.alive]
-    meant = [pool for pool in living if name is None or pool.name == name]
-    if name is None and len(living) > 1:
-        meant = [pool for pool in living if pool.name == "default"]
+    here = [pool for pool in living if pool.host == this_host().name]
+    meant = [pool for pool in here or living if name is None or pool.name == name]
+    if name is None and len(meant) > 1:
+        meant = [pool for pool in meant if pool.name == "default"]
+    if name is not None and not meant:
+        meant = [pool for pool in living if pool.name == name]
+    if len({pool.host for pool in meant}) > 1:
+        hosts = ", ".join(sorted({safe_text(pool.host) for pool in meant}))
+        raise NoSuchPool(
+            f"several pools are named {safe_text(meant[0].name)}, on {hosts}; go there"
+        )
     # While a pool stops, a new one may have its name already: the newest is meant.
     if meant:
         return meant[-1]
@@ -44,9 +53,9 @@ def pick(pools: Sequence[PoolInfo], name: str | None) -> PoolInfo:
 
 def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[WorkerRow]) -> PoolInfo:
     directory = repository.run_directory / pool.directory
-    elsewhere = repository.many_hosts and not directory.is_dir()
     assert pool.started_at is not None
-    alive = not is_free(directory / SUPERVISOR)
+    here = is_here(pool, repository.run_directory)
+    alive = not is_free(directory / SUPERVISOR) if here else _is_heard_of(pool)
     # On a full disk it cannot say so itself.
     full = no_space(repository.free_space()) if alive else None
     return PoolInfo(
@@ -63,12 +72,17 @@ def _pool_info(repository: JobRepository, pool: PoolRow, workers: Sequence[Worke
         trouble=pool.trouble or full,
         log=pool.log,
         workers=tuple(
-            _worker_info(repository, worker, elsewhere or _lives(directory, worker))
+            _worker_info(repository, worker, _lives(directory, worker) if here else alive)
             for worker in workers
         ),
         most_workers=pool.most_workers,
         slots=pool.slots,
     )
+
+
+def _is_heard_of(pool: PoolRow) -> bool:
+    """Of another host nobody knows more than that."""
+    return pool.lease is not None and not pool.lease.over
 
 
 def _worker_info(repository: JobRepository, worker: WorkerRow, alive: bool) -> WorkerInfo:

@@ -11,6 +11,8 @@ from queuectl_engine.pool.slots import MOST_SLOTS, PerSlot, check_per_slot
 from queuectl_engine.safe_text import safe_text
 
 DEFAULT_GRACE: Final = 10.0
+DEFAULT_LEASE: Final = 45.0
+SHORTEST_LEASE: Final = 5.0
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 DEFAULT_OUTPUT_LIMIT: Final = 1024 * 1024
 
@@ -19,6 +21,8 @@ DEFAULT_OUTPUT_LIMIT: Final = 1024 * 1024
 class PoolOptions:
     """All options of `queuectl worker`. Durations in seconds, sizes in bytes.
 
+    `lease` is for how long a host may be without contact with a database of many hosts before
+    others run its jobs.
     `output_limit` is what is kept of the start and again of the end of each attempt's output.
     `per_slot` are variables with a value for each slot, so for each job at once that there may be.
     `slots` is how many jobs each worker runs at once. `min_free` is the space on the disk of the
@@ -44,6 +48,7 @@ class PoolOptions:
     metrics_listen: str | None = None  # HOST:PORT
     metrics_public: bool = False  # whether others than this host may be listened to
     allow_owner: bool = False  # whether the database may belong to another user
+    lease: float = DEFAULT_LEASE
 
     def __post_init__(self) -> None:
         """Raise BadInput for a name or address that could not be one, and slots without values."""
@@ -56,6 +61,11 @@ class PoolOptions:
                 "'.', '-' or '_'"
             )
 
+        if not self.lease >= SHORTEST_LEASE:
+            raise BadInput(
+                f"a lease of {self.lease:g} s is too short to be renewed in time; use "
+                f"{SHORTEST_LEASE:g} s or more"
+            )
         if self.metrics_listen is not None:
             listen_address(self.metrics_listen, public=self.metrics_public)
         elif self.metrics_public:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from queuectl_engine.cause import signature_of
-from queuectl_engine.lifecycle import Backoff, WorkerDied, outcome_of
+from queuectl_engine.lifecycle import Backoff, HostLost, WorkerDied, outcome_of, words
 from queuectl_engine.pool import processes
-from queuectl_engine.pool.host import this_host
+from queuectl_engine.pool.host import is_here, this_host
+from queuectl_engine.pool.lease import boot_time
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.receipts import left_receipts, settle_receipts
@@ -49,16 +50,42 @@ def rescue_worker(
     return done
 
 
-def rescue_pools(repository: JobRepository, mine: int, log: Log) -> None:
-    """Take over from every pool of this database whose supervisor is dead."""
+class Watch:
+    """How long pools of other hosts have not renewed their leases, as we have seen it ourselves.
+
+    The store's clock alone could be set ahead, and all leases would be over at once.
+    """
+
+    def __init__(self) -> None:
+        """Has seen none yet."""
+        self._seen: dict[int, tuple[datetime | None, float]] = {}
+
+    def is_lost(self, pool: PoolRow) -> bool:
+        """Whether its lease is over by the store's clock, and was not renewed for so long."""
+        if pool.lease is None:
+            return False
+        now = boot_time()
+        until, since = self._seen.get(pool.id, (None, now))
+        if until != pool.lease.until:
+            since = now
+        self._seen[pool.id] = (pool.lease.until, since)
+        return pool.lease.over and now - since >= pool.lease.seconds
+
+
+def rescue_pools(repository: JobRepository, mine: int, watch: Watch, log: Log) -> None:
+    """Take over from every pool of this database whose supervisor is dead or its host lost."""
     workers = repository.workers()
     for pool in repository.pools():
         directory = repository.run_directory / pool.directory
-        if pool.id == mine or is_elsewhere(repository, pool):
+        theirs = [worker for worker in workers if worker.pool == pool.id]
+        if pool.id == mine:
+            continue
+        if not is_here(pool, repository.run_directory):
+            if watch.is_lost(pool):
+                _take_over(repository, pool, theirs, log)
             continue
         if not is_free(directory / SUPERVISOR):
             continue
-        theirs = [worker for worker in workers if worker.pool == pool.id]
         gone = [rescue_worker(repository, pool, w, log, supervised=False) for w in theirs]
         if all(gone):
             repository.end_pool(pool.id)
@@ -66,9 +93,26 @@ def rescue_pools(repository: JobRepository, mine: int, log: Log) -> None:
             log("buried", pool=pool.name, pid=pool.pid, why="its supervisor died")
 
 
-def is_elsewhere(repository: JobRepository, pool: PoolRow) -> bool:
-    """Whether it is a pool of another host, whose locks say nothing here: its lease must."""
-    return repository.many_hosts and not (repository.run_directory / pool.directory).is_dir()
+def _take_over(
+    repository: JobRepository, pool: PoolRow, workers: Sequence[WorkerRow], log: Log
+) -> None:
+    """Give out what a lost host holds: by now it has ended that itself (see `lease`)."""
+    now, ending = repository.clock(), HostLost()
+    lost = [
+        Ended(
+            orphan.attempt,
+            ending,
+            outcome_of(orphan.job, ending, _NO_BACKOFF, now),
+            now,
+            signature=signature_of(orphan.job.command, orphan.job.argv, ending, b""),
+        )
+        for worker in workers
+        for orphan in repository.held_by(worker.id)
+    ]
+    if repository.take_over(pool, lost, now=now):
+        for one in lost:
+            log("lost", job=one.attempt.job, attempt=one.attempt.number, why=words(ending))
+        log("buried", pool=pool.name, host=pool.host, why="no contact with its host")
 
 
 def rescue_receipts(repository: JobRepository, log: Log) -> None:

@@ -176,14 +176,15 @@ class Run:
         """Whether even SIGKILL did not end it: it hangs in the kernel."""
         return self._killed and now >= self._kill_at + _STUCK
 
-    def end(self, why: Ending) -> None:
-        """Begin the ladder. Its first cause decides what the job becomes."""
+    def end(self, why: Ending) -> bool:
+        """Begin the ladder, unless it is. Its first cause decides what the job becomes."""
         if self._ending is not None:
-            return
+            return False
         self._ending = why
         self._kill_at = time.monotonic() + self._grace
         processes.kill_group(self.pid, signal.SIGTERM)
         processes.kill_group(self.pid, signal.SIGCONT)  # a stopped process handles nothing else
+        return True
 
     def keep(self, unsaved: Progress) -> None:
         """Take back what the store could not write now; it comes with the next tick or the end."""

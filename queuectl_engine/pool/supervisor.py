@@ -26,10 +26,12 @@ from queuectl_engine.pool import processes
 from queuectl_engine.pool.firing import fire_due
 from queuectl_engine.pool.hooks import Hooks
 from queuectl_engine.pool.host import this_host
+from queuectl_engine.pool.lease import RENEW, Lease, boot_time
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions, listen_address
 from queuectl_engine.pool.rescue import (
+    Watch,
     bury_directory,
     rescue_pools,
     rescue_receipts,
@@ -38,6 +40,7 @@ from queuectl_engine.pool.rescue import (
 from queuectl_engine.pool.slots import most_workers
 from queuectl_engine.pool.space import low_space
 from queuectl_engine.pool.worker import CUT_OFF, FORCED, GRACEFUL, LAST_TRIES, Post, work
+from queuectl_engine.repository import protocol
 from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
 
 if TYPE_CHECKING:
@@ -91,6 +94,7 @@ class Supervisor:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["queuectl_engine.pool.preload"])
         self._stop: str | None = None
+        self._told_to_stop = False  # by a person
         self._tell_stopping: Callable[[], None] = lambda: None
         self._forced_at = float("inf")
         self._deaths = 0  # in a row
@@ -110,7 +114,11 @@ class Supervisor:
         self._name_lock: HeldLock | None = None
         self._metrics: MetricsServer | None = None
         self._database = repository.incarnation()
+        sent = boot_time()
         self._pool, self._log = self._register()
+        self._lease = Lease(self._pool, self._directory)
+        self._lease.publish(sent)
+        self._watch = Watch()
         self._hooks = Hooks(repository, self._pool, options.db, self._poll, self._log)
         self._hooks_until = float("inf")  # a stopping pool starts none later
         self._over = False
@@ -178,7 +186,15 @@ class Supervisor:
             processes.reap_adopted(self._own_children | self._hooks.pids)
         self._over = not any(map(_lives, self._members)) and not self._hooks.still_run()
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether others took this pool's host for lost; it may begin anew."""
+        return self._lease.forgotten and not self._told_to_stop
+
     def _turn(self) -> None:
+        self._lease.renew(self._repository.renew, after=RENEW)
+        if self._lease.forgotten:
+            self._begin_stop("now")
         self._bury_the_dead()
         self._read_wishes()
         now = time.monotonic()
@@ -191,7 +207,7 @@ class Supervisor:
         if now >= self._rescue_at:
             self._rescue_at = now + _RESCUE_EVERY
             self._show_trouble()
-            rescue_pools(self._repository, self._pool.id, self._log)
+            rescue_pools(self._repository, self._pool.id, self._watch, self._log)
             self._mind_the_clock()
             self._promote()
             self._log.rotate()
@@ -274,7 +290,9 @@ class Supervisor:
             return
         mine = [pool for pool in self._repository.pools() if pool.id == self._pool.id]
         self._pool = mine[0] if mine else replace(self._pool, stop="graceful")
+        self._lease.forgotten |= self._lease.ends and not mine
         if self._pool.stop:
+            self._told_to_stop = bool(mine)
             self._begin_stop(self._pool.stop)
 
     def _heard(self, signals: bytes) -> None:
@@ -283,6 +301,7 @@ class Supervisor:
             self._send(signal.SIGHUP)
         for number in signals:
             if number in (signal.SIGTERM, signal.SIGINT):
+                self._told_to_stop = True
                 self._begin_stop("now" if self._stop else "graceful")
                 self.interrupted = self._stop == "now"
 
@@ -291,7 +310,8 @@ class Supervisor:
         now = time.monotonic()
         if not self._stop:
             self._log("stopping", pool=self._pool.name, jobs=how, why=self._why_stop())
-            self._tell_stopping()
+            if not self._lease.forgotten:  # then another one comes after it
+                self._tell_stopping()
             if self._metrics:  # the next pool may have the address, as it may have the name
                 self._metrics.close()
             self._forced_at = now + (self._options.stop_timeout or float("inf"))
@@ -307,6 +327,8 @@ class Supervisor:
                     self._repository.ask_stop(self._pool.id, how)
 
     def _why_stop(self) -> str | None:
+        if self._lease.forgotten:
+            return "this host was out of touch for so long that others took its jobs over"
         with suppress(StorageError):  # there may be nobody to ask
             return _UPGRADED if self._repository.outdated() else None
         return None
@@ -437,9 +459,17 @@ class Supervisor:
             log=str(root / f"{name}.log"),
             most_workers=most_workers(options.per_slot, options.slots),
             slots=options.slots,
+            lease=protocol.Lease(options.lease),
         )
-        rescue_receipts(self._repository, log)
-        return self._repository.start_pool(pool, now=self._repository.clock()), log
+        try:
+            rescue_receipts(self._repository, log)
+            return self._repository.start_pool(pool, now=self._repository.clock()), log
+        except StorageError:
+            self._name_lock.release(remove=True)
+            if self._lock:
+                self._lock.release()
+            bury_directory(self._directory)
+            raise
 
     def _report_ready(self) -> None:
         """Tell whoever started us once the first worker lives."""
@@ -463,6 +493,7 @@ class Supervisor:
             self._log("waiting", why=str(error))
         if self._lock:
             self._lock.release()
+        self._lease.close()
 
     @contextmanager
     def _signals(self) -> Iterator[int]:

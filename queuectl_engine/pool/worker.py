@@ -33,12 +33,14 @@ from queuectl_engine.lifecycle import (
     Ending,
     Exited,
     ForcedStop,
+    HostLost,
     NotStarted,
     state_after,
     words,
 )
 from queuectl_engine.pool import failpoints, processes
 from queuectl_engine.pool.environment import Environments
+from queuectl_engine.pool.lease import CLAIM, END, STEP_IN, Fence, Lease
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
@@ -65,6 +67,7 @@ _BUSY_PAUSE: Final = (0.05, 0.2)
 _BROKEN_PAUSE: Final = (1.0, 2.0)
 _FULL_PAUSE: Final = 1.0
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
+_TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
 _OWN_DESCRIPTORS: Final = 64  # more than a worker has open for itself
 
@@ -152,6 +155,9 @@ class Worker:
         self.cut_off: StorageError | None = None  # the database is not ours to use any more
         self.unsettled: StorageError | None = None  # why results went into receipts
         self._reaped: list[Run] = []  # over since the last look at what is left of them
+        self._lease = Lease(post.pool, post.directory)
+        self._fence = Fence(self._lease)
+        self._report_after = 0.0  # storage could not be used: let output wait
         self._lingering: list[Run] = []  # over, but not all of it could be killed
         self._epoll = select.epoll()
         self._ready: dict[int, Callable[[], None]] = {}
@@ -163,7 +169,10 @@ class Worker:
         self._bell = self._repository.wake_fd(self._post.pool)
         self._watch_supervisor()
         self._watch_signals()
+        if self._lease.ends:
+            self._fence.start()
         while True:
+            self._mind_the_lease()
             self._take_turn()
             self._sync()
             if self._stopping and not (self._runs or self._ended or self._lingering):
@@ -173,13 +182,16 @@ class Worker:
                 if handler := self._ready.get(descriptor):
                     handler()
             self._on_time()
+        if self._lease.ends:
+            self._fence.stop()
+        self._lease.close()
         self._receipts.close()
         signal.set_wakeup_fd(-1)
 
     # -- claim and settle
 
     def _room(self) -> int:
-        if self._stopping or time.monotonic() < self._full_until:
+        if self._stopping or time.monotonic() < self._full_until or self._lease.is_past(CLAIM):
             return 0
         if self._holding and self._running():
             return 0
@@ -297,7 +309,10 @@ class Worker:
         )
         try:
             run.slot = self._free_slot()
-            run.start(self._environment(run))
+            environment = self._environment(run)
+            if self._lease.is_past(CLAIM):
+                raise NotRun(NotStarted(_TOO_LATE), _TOO_LATE)
+            run.start(environment)
         except NotRun as refusal:
             self._end(claim, run.refused(refusal, self._backoff))
             if isinstance(refusal.ending, NotStarted):  # the machine is full: wait, not the job
@@ -305,6 +320,7 @@ class Worker:
             return
         failpoints.reach(failpoints.SPAWNED)
         self._runs[claim.attempt.token] = run
+        self._fence.guard(claim.attempt.token, run.pid)
         self._watch(run.pidfd, lambda: self._leader_ended(run))
         for descriptor in run.streams:
             self._watch(descriptor, lambda d=descriptor: self._read(run, d))  # type: ignore[misc]
@@ -329,6 +345,7 @@ class Worker:
             self._epoll.unregister(descriptor)
             del self._ready[descriptor]
         del self._runs[run.claim.attempt.token]
+        self._fence.release(run.claim.attempt.token)
         run.reap({other.pid for other in self._runs.values()})
         failpoints.reach(failpoints.EXITED)
         self._reaped.append(run)
@@ -399,12 +416,16 @@ class Worker:
         try:
             if self.cut_off is not None:
                 raise self.cut_off
+            if time.monotonic() < self._report_after:
+                raise StorageError("could not be used just now")
             if not written and not self._repository.changed():
                 return
             asked = self._repository.progress(self._id, items, now=self._repository.clock())
         except StorageError as error:
             for item in items:
                 self._runs[item.attempt.token].keep(item)
+            if not isinstance(error, StorageBusy) and time.monotonic() >= self._report_after:
+                self._report_after = time.monotonic() + uniform(*_BROKEN_PAUSE)
             if isinstance(error, CUT_OFF):
                 self._part_with(error)
             return
@@ -436,6 +457,25 @@ class Worker:
             times.append(self._full_until)
         times.append(now + (1.0 if self._lingering else _LOOK_AGAIN))
         return max(0.0, min(times) - now)
+
+    def _mind_the_lease(self) -> None:
+        """Renew it where the supervisor does not; end what runs before it is over."""
+        if not self._lease.ends or (self._stopping and not self._runs):
+            return
+        if self._lease.is_past(END):
+            self._end_all(HostLost(), "no contact with the database")
+        try:
+            self._lease.renew(self._repository.renew, after=STEP_IN)
+        except StorageError as error:
+            self._log("waiting", worker=self._post.row.name, why=str(error))
+        if self._lease.forgotten and not self._stopping:
+            self._end_all(HostLost(), "the database has forgotten this pool")
+            self._stopping = True
+
+    def _end_all(self, ending: Ending, why: str) -> None:
+        for run in self._runs.values():
+            if run.end(ending):
+                self._log("ending", worker=self._post.row.name, job=run.claim.job.id, why=why)
 
     # -- what it listens to
 

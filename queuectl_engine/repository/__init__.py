@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from queuectl_engine.errors import BadInput
@@ -33,7 +33,7 @@ def open_repository(
         from queuectl_engine.repository.postgres import PostgresRepository
 
         return PostgresRepository.open(
-            location, create=create, timeout=timeout, read_only=read_only
+            location, create=create, timeout=timeout, read_only=read_only, worker=worker
         )
     from queuectl_engine.repository.sqlite import SqliteRepository
 
@@ -96,6 +96,29 @@ def restore_database(
     return restoring.restore(
         location, os.path.abspath(backup), user=user, now=now, allow_owner=allow_owner
     )
+
+
+def move_database(
+    location: str, url: str, *, tell: Callable[[str, int], None]
+) -> Mapping[str, int]:
+    """Move all jobs of a file to an empty database on a server; rows of each table that are there.
+
+    No pool may run. The file says afterwards where its jobs are, and is written no more. Whatever
+    ended an earlier move, this goes on there. `tell` hears of progress: a table, rows of it.
+    Raises StorageBusy, StorageError, NotAQueue or BadInput; see `moving`.
+    """
+    check_url(url)
+    from queuectl_engine.repository import moving
+
+    return moving.move(location, url, tell=tell).rows
+
+
+def cancel_move(location: str, url: str) -> None:
+    """Take back a move that was not finished: the file can be used again."""
+    check_url(url)
+    from queuectl_engine.repository import moving
+
+    moving.cancel(location, url)
 
 
 def examine_storage(

@@ -9,6 +9,7 @@ After an error nothing was changed, but for StoredUnconfirmed and OutcomeUnknown
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -181,10 +182,24 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """For how long a pool owns what it holds, where hosts share a store, by the store's clock.
+
+    `until` is another one after each renewal; `over` says whether that time had come when it was
+    read.
+    """
+
+    seconds: float
+    until: datetime | None = None
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PoolRow:
     """A pool as it registers itself. `directory` is where its wake-up FIFO and its locks are.
 
     `slots` is how many jobs each of its workers runs at once.
+    `lease` is what it asks for; a store for one host, where locks say who lives, gives none.
     """
 
     name: str
@@ -204,6 +219,7 @@ class PoolRow:
     trouble: str | None = None
     most_workers: int | None = None
     slots: int = 1
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,6 +547,19 @@ class JobRepository(Protocol):
     def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
         """Register a pool; returns it with its id."""
 
+    def renew(self, pool: int) -> bool:
+        """Let the pool own what all its workers hold for the time of its lease, from now on.
+
+        False when it is registered no more. Nothing to do where there are no leases.
+        """
+
+    def take_over(self, pool: PoolRow, ended: Sequence[Ended], *, now: datetime) -> bool:
+        """Settle these attempts of a pool whose lease is over, and forget it with its workers.
+
+        Whether it is forgotten: not, and nothing is settled, when it has renewed its lease since
+        `pool` was read; nor while its workers hold anything else.
+        """
+
     def end_pool(self, pool: int) -> None:
         """Forget a pool and its workers. Its jobs must have been settled or rescued."""
 
@@ -648,6 +677,9 @@ class JobRepository(Protocol):
         """This pool runs none of those that it has taken and not ended."""
 
     # -- time, news and upkeep
+
+    def patiently(self) -> AbstractContextManager[None]:
+        """For who waits for hours: meanwhile a server that is gone is waited for, for minutes."""
 
     def clock(self) -> datetime:
         """The time that all who use this database go by: what `now` should be.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -155,6 +156,18 @@ def test_a_server_that_comes_back_is_used_again(
     assert sum(repo.counts().stored.values()) == 2
 
 
+def test_the_first_commit_after_a_crash_is_news(url: str, repo: PostgresRepository) -> None:
+    cluster().server.stop(signal.SIGQUIT)
+    cluster().server.start()
+    with closing(PostgresRepository.open(url, timeout=20.0)) as other:
+        repo.changed()
+        before = repo.version()
+        assert not repo.changed()
+        other.add([new()], now=NOON)
+        assert repo.version() != before
+        assert repo.changed()
+
+
 def test_a_row_that_another_keeps_is_busy_in_the_end(url: str, repo: PostgresRepository) -> None:
     repo.add([new()], now=NOON)
     with (
@@ -229,6 +242,38 @@ def test_time_is_the_servers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, name, sql)
     with closing(PostgresRepository.open(url)) as repo:
         assert abs(repo.clock() - datetime.now(UTC) - HOUR) < timedelta(minutes=5)
+
+
+def test_a_server_that_is_silent_counts_as_lost(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_ON_THE_WAY", 0.1)
+    with closing(Connection(url, timeout=0.1, statement=0.1)) as db:
+        backend = int(db.value("SELECT pg_backend_pid()"))
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(StorageError, match="cannot reach"):
+                db.look(lambda db: db.value("SELECT 1"))
+            assert db.look(lambda db: db.value("SELECT pg_backend_pid()")) != backend
+        finally:
+            os.kill(backend, signal.SIGCONT)
+
+
+def test_who_waits_for_hours_waits_for_the_server_too(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, sleep, tries = cluster().server, time.sleep, []
+
+    def start_at_last(seconds: float) -> None:
+        tries.append(seconds)
+        if len(tries) == 3:
+            server.start()
+        sleep(seconds)
+
+    with closing(PostgresRepository.open(url, timeout=0.0)) as repo:
+        server.stop(signal.SIGQUIT)
+        monkeypatch.setattr(time, "sleep", start_at_last)
+        with repo.patiently():
+            assert repo.get([1]) == {}
+    assert len(tries) >= 3
 
 
 def test_a_session_has_limits_for_everything_that_could_hang(repo: PostgresRepository) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, closing, suppress
 from datetime import datetime, timedelta
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
@@ -45,6 +44,7 @@ from queuectl_engine.repository.postgres import (
     editing,
     hooks,
     labels,
+    leases,
     needs,
     pools,
     pruning,
@@ -80,6 +80,8 @@ __all__ = ["PostgresRepository", "create", "examine"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_STATEMENT: Final = 60.0  # seconds
+_WORKERS_STATEMENT: Final = 10.0  # theirs are small, and their leases must not wait
 _ADD_UP_AFTER: Final = 1 / 50  # of the transactions that write
 
 
@@ -109,9 +111,11 @@ class PostgresRepository:
         create: bool = False,
         timeout: float = 5.0,
         read_only: bool = False,
+        worker: bool = False,
     ) -> Self:
         """Connect, and make our schema first with `create`. Raises NotAQueue, StorageError."""
-        db = Connection(url, timeout=timeout, read_only=read_only)
+        statement = _WORKERS_STATEMENT if worker else _STATEMENT
+        db = Connection(url, timeout=timeout, read_only=read_only, statement=statement)
         try:
             if create and not db.look(upkeep.is_current):
                 db.write(upkeep.prepare, db.clock())
@@ -395,12 +399,20 @@ class PostgresRepository:
         return self._db.look(upkeep.is_outdated)
 
     def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
-        number = self._write(pools.start_pool, pool, now)
+        started = self._write(pools.start_pool, pool, now)
         if self._listener is not None:
             self._listener.stop()
-        self._listener = Listener(self._url, number, self.run_directory / pool.directory)
+        self._listener = Listener(self._url, started.id, self.run_directory / pool.directory)
         self._listener.start()
-        return replace(pool, id=number, started_at=now)
+        return started
+
+    def renew(self, pool: int) -> bool:
+        return self._db.write(leases.renew, pool)
+
+    def take_over(self, pool: PoolRow, ended: Sequence[Ended], *, now: datetime) -> bool:
+        done = self._write(leases.take_over, pool, ended, now)
+        self.ring()
+        return done
 
     def end_pool(self, pool: int) -> None:
         self._run("DELETE FROM pool WHERE id = %s", pool)
@@ -522,6 +534,9 @@ class PostgresRepository:
 
     # -- time, news and upkeep
 
+    def patiently(self) -> AbstractContextManager[None]:
+        return self._db.patiently()
+
     def clock(self) -> datetime:
         return self._db.clock()
 
@@ -605,8 +620,10 @@ class PostgresRepository:
 
 def create(url: str) -> bool:
     """Make our schema in the database, or bring it up to date; whether it was made now."""
-    db = Connection(url, timeout=30.0)
-    try:
-        return not db.look(upkeep.is_current) and db.write(upkeep.prepare, db.clock())
-    finally:
-        db.close()
+    with closing(Connection(url, timeout=30.0)) as db:
+        return create_in(db)
+
+
+def create_in(db: Connection) -> bool:
+    """The same on a connection."""
+    return not db.look(upkeep.is_current) and db.write(upkeep.prepare, db.clock())

@@ -46,7 +46,7 @@ _OPEN: Final = """
         SELECT count(*) FROM job AS running
          WHERE running.queue = queue.id AND running.state = 'processing'))
       AND NOT EXISTS (
-        SELECT 1 FROM meta WHERE max_running <= (
+        SELECT 1 FROM meta WHERE max_running IS NOT NULL AND max_running <= (
           SELECT count(*) FROM job AS running WHERE running.state = 'processing'))
 """
 # What is for us: no mutex that others decide about, no suspect where we run something else.

@@ -11,7 +11,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,13 +23,15 @@ from psycopg.pq import TransactionStatus
 from queuectl_engine.errors import OutcomeUnknown, ReadOnly, StorageError, UsedAfterFork
 from queuectl_engine.repository.postgres.address import SCHEMA, connection_parameters, shown
 from queuectl_engine.repository.postgres.failures import CONFLICTS, is_lost, is_refusal, plain
+from queuectl_engine.repository.postgres.session import Session
 from queuectl_engine.repository.rows import Row
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Args = Mapping[str, Any] | Sequence[Any]
 
-_STATEMENT: Final = 60.0  # seconds that one statement may take at most
+_ON_THE_WAY: Final = 5.0  # seconds more until an answer must be here
+_OUTAGE: Final = 300.0  # seconds
 _IDLE: Final = 20.0  # seconds that a transaction may be forgotten in
 _PREPARED_AFTER: Final = 3  # uses of a statement
 _MEASURED_FOR: Final = 60.0  # seconds that a comparison of clocks is believed
@@ -50,12 +52,24 @@ class Connection:
     `queuectl_engine.errors`.
     """
 
-    def __init__(self, url: str, *, timeout: float, read_only: bool = False) -> None:
-        """Connect. `timeout`: seconds to wait for a lock, and for a lost server to come back."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        read_only: bool = False,
+        statement: float = 60.0,
+    ) -> None:
+        """Connect. `timeout`: seconds to wait for a lock, and for a lost server to come back.
+
+        `statement`: seconds that the server may work on one statement.
+        """
         self.where = shown(url)
         self.pooled = False
         self._parameters = connection_parameters(url)
         self._timeout = timeout
+        self._outage = 0.0  # seconds to wait for a lost server, where that is more
+        self._statement = max(statement, timeout)
         self.only_looks = read_only
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -68,7 +82,7 @@ class Connection:
         self._epoch = 0  # sessions so far: a new one may have missed news
         self._ahead = timedelta()  # of the server's clock before ours
         self._measured_at = 0.0
-        self._raw: psycopg.Connection[Row] | None = None
+        self._raw: Session | None = None
         with self._held():
             self._persist(self._session)
 
@@ -78,6 +92,15 @@ class Connection:
             with self._lock:
                 self._closed = True
                 self._drop()
+
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        """Meanwhile wait for a lost server as long as an outage may take."""
+        self._outage, before = _OUTAGE, self._outage
+        try:
+            yield
+        finally:
+            self._outage = before
 
     # -- transactions
 
@@ -129,6 +152,13 @@ class Connection:
         self._session().execute(script.encode())
         self._dirty = True
 
+    def copy_in(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Store many rows by COPY … FROM STDIN."""
+        with self._session().cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
+        self._dirty = True
+
     def value(self, sql: str, args: Args = ()) -> Any:
         """The first column of the first row, None without one."""
         rows = self.run(sql, args)
@@ -146,6 +176,10 @@ class Connection:
         with self._held():
             return self._persist(partial(self._written, partial(verb, self)))
 
+    def keep_quiet(self) -> None:
+        """What this transaction has changed so far is no news for others."""
+        self._dirty = False
+
     # -- time and news
 
     def clock(self) -> datetime:
@@ -159,7 +193,9 @@ class Connection:
 
     def news(self) -> tuple[int, int]:
         """A pair that is another one after each commit of others, and after a lost session."""
-        count = self.look(lambda db: int(db.value("SELECT last_value FROM news")))
+        # After a crash of the server it begins anew, and its first step shows in `is_called` alone.
+        sql = "SELECT last_value + is_called::int FROM news"
+        count = self.look(lambda db: int(db.value(sql)))
         return self._epoch, count - self._bumps
 
     def notify(self, channel: str, payload: str) -> None:
@@ -185,14 +221,16 @@ class Connection:
         """Do it until it works, can never work, or the time is up."""
         if self._inside:
             return once()
-        give_up_at, wait = time.monotonic() + self._timeout, 0.005
+        began, wait = time.monotonic(), 0.005
         while True:
             try:
                 return once()
             except psycopg.Error as error:
+                patience = self._timeout
                 if is_lost(error):
                     self._drop()
-                if not self._may_help(error) or time.monotonic() >= give_up_at:
+                    patience = max(patience, self._outage)
+                if not self._may_help(error) or time.monotonic() >= began + patience:
                     raise plain(error, self.where) from None
             time.sleep(random.uniform(wait / 2, wait))  # not in step with all the others
             wait = min(1.0, wait * 2)
@@ -223,7 +261,7 @@ class Connection:
         raw.execute(b"COMMIT")
         return result
 
-    def _within(self, raw: psycopg.Connection[Row], verb: Callable[[], T]) -> T:
+    def _within(self, raw: Session, verb: Callable[[], T]) -> T:
         self._inside, self._dirty = True, False
         try:
             return verb()
@@ -233,7 +271,7 @@ class Connection:
         finally:
             self._inside = False
 
-    def _commit(self, raw: psycopg.Connection[Row], transaction: str) -> None:
+    def _commit(self, raw: Session, transaction: str) -> None:
         # News is told after the commit, in the same message: who hears of it finds it.
         told = f"; SELECT nextval('{SCHEMA}.news')".encode() if self._dirty else b""
         try:
@@ -268,7 +306,7 @@ class Connection:
         status: str | None = found[0][0]
         return status
 
-    def _roll_back(self, raw: psycopg.Connection[Row]) -> None:
+    def _roll_back(self, raw: Session) -> None:
         try:
             if not raw.closed and raw.info.transaction_status != TransactionStatus.IDLE:
                 raw.execute(b"ROLLBACK")
@@ -284,22 +322,23 @@ class Connection:
         values = {
             "search_path": SCHEMA,
             "lock_timeout": f"{int(self._timeout * 1000) or 1}ms",
-            "statement_timeout": f"{int(max(_STATEMENT, self._timeout) * 1000)}ms",
+            "statement_timeout": f"{int(self._statement * 1000)}ms",
             "idle_in_transaction_session_timeout": f"{int(_IDLE * 1000)}ms",
             # An acknowledged job is on disk, and on the standbys that the server waits for.
             "synchronous_commit": self._sync,
         }
         return "".join(f"SET {scope} {name} = '{value}'; " for name, value in values.items())
 
-    def _session(self) -> psycopg.Connection[Row]:
+    def _session(self) -> Session:
         if self._raw is None or self._raw.closed:
             if self._inside:
                 raise psycopg.OperationalError("the session ended")
             self._raw = self._connect()
         return self._raw
 
-    def _connect(self) -> psycopg.Connection[Row]:
-        raw = psycopg.connect(**self._parameters, autocommit=True)  # type: ignore[arg-type]
+    def _connect(self) -> Session:
+        raw = Session.connect(**self._parameters, autocommit=True)  # type: ignore[arg-type]
+        raw.answers_within = self._statement + _ON_THE_WAY
         try:
             self._greet(raw)
         except BaseException:
@@ -307,7 +346,7 @@ class Connection:
             raise
         return raw
 
-    def _greet(self, raw: psycopg.Connection[Row]) -> None:
+    def _greet(self, raw: Session) -> None:
         before = time.time()
         row = raw.execute(_HELLO.encode()).fetchone()
         assert row is not None

@@ -9,22 +9,32 @@ from typing import Final
 
 from queuectl_engine.errors import BadInput, NoSuchPool
 from queuectl_engine.job import State
+from queuectl_engine.repository.postgres import leases
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.postgres.rows import JOB, JOB_WIDTH
 from queuectl_engine.repository.postgres.suspects import SUSPECT
-from queuectl_engine.repository.protocol import AttemptId, Leader, Orphan, PoolRow, WorkerRow
+from queuectl_engine.repository.protocol import (
+    AttemptId,
+    Leader,
+    Lease,
+    Orphan,
+    PoolRow,
+    WorkerRow,
+)
 from queuectl_engine.repository.rows import Row, job_of, moment, ms
 from queuectl_engine.safe_text import safe_text
 
+_LEASE: Final = 45_000  # ms, of a pool that names none
 _START: Final = """
     INSERT INTO pool (name, host, boot, pid_namespace, pid, is_init, detached, wanted,
-                      queues, directory, log, started_ms, most_workers, slots)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id
+                      queues, directory, log, started_ms, most_workers, slots, lease_ms,
+                      lease_until_ms)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0) RETURNING id
 """
-_POOLS: Final = """
+_POOLS: Final = f"""
     SELECT name, host, boot, pid_namespace, pid, is_init, detached, wanted, queues,
            directory, log, id, started_ms, stop, trouble,
-           most_workers, slots
+           most_workers, slots, lease_ms, lease_until_ms, {leases.IS_OVER}
       FROM pool ORDER BY id
 """
 _RESIZE: Final = """
@@ -69,8 +79,8 @@ _ALL_HELD: Final = f"{_HELD} true"
 STRAYS: Final = f"{_HELD} NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker)"
 
 
-def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
-    """Register a pool; its id."""
+def start_pool(db: Connection, pool: PoolRow, now: datetime) -> PoolRow:
+    """Register a pool, and begin its lease."""
     row = (
         pool.name,
         pool.host,
@@ -86,8 +96,11 @@ def start_pool(db: Connection, pool: PoolRow, now: datetime) -> int:
         ms(now),
         pool.most_workers,
         pool.slots,
+        round(pool.lease.seconds * 1000) if pool.lease else _LEASE,
     )
-    return int(db.value(_START, row))
+    number = int(db.value(_START, row))
+    leases.begin(db, number)
+    return next(pool for pool in pools(db) if pool.id == number)
 
 
 def start_worker(db: Connection, pool: int, number: int, now: datetime) -> WorkerRow:
@@ -176,6 +189,7 @@ def _pool_of(row: Row) -> PoolRow:
         trouble=row[14],
         most_workers=row[15],
         slots=row[16],
+        lease=Lease(row[17] / 1000, moment(row[18]), row[19]),
     )
 
 

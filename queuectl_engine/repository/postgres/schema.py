@@ -225,7 +225,8 @@ CREATE TABLE pool (
   trouble text,
   most_workers bigint,
   slots bigint NOT NULL DEFAULT 1 CHECK (slots > 0),
-  lease_until_ms bigint,  -- by the server's clock: until then what it holds is its own
+  lease_ms bigint NOT NULL CHECK (lease_ms > 0),
+  lease_until_ms bigint NOT NULL,  -- by the server's clock: until then what it holds is its own
   CHECK (wanted <= most_workers)
 ) WITH (fillfactor = 50);
 CREATE TABLE worker (

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from queuectl_engine.hook import DueHook
 from queuectl_engine.job import State
-from queuectl_engine.repository.postgres import claiming, hooks, mutexes, needs, turns
+from queuectl_engine.repository.postgres import claiming, hooks, leases, mutexes, needs, turns
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.protocol import Asked, Claim, Ended, Progress, Turn, Verdict
 
@@ -28,12 +28,12 @@ def turn(
     are added to it, as long as that is so for them too.
     """
     found = claiming.still_held(db, doubtful)
+    # It locks the worker before any job.
+    stop, room = leases.room(db, worker, max(0, room - len(found)))
     settled = [turns.settle(db, one, now) for one in ended]
     woken = turns.promote(db, now)
     if telling := turns.anything_to_tell(db):
         woken += needs.release(db, now) + mutexes.loosen(db)
-    stop = turns.stop_asked(db, worker)
-    room = 0 if stop else max(0, room - len(found))
     taken = claiming.claim(db, worker, queues, room, now, running + len(found))
     full = room > 0 and (taken.hold or len(taken.claims) == room)
     more = full and claiming.ready_left(db, queues)

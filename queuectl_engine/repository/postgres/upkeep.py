@@ -19,6 +19,7 @@ UNDO_TIME: Final = timedelta(minutes=1)
 _PURGED_AT_ONCE: Final = 500
 _ADDED_UP_AT_ONCE: Final = 20_000
 
+MOVING: Final = 1_000_000  # the oldest program that may write while a file is moved here
 _EXISTS: Final = "SELECT to_regclass('queuectl.meta') IS NOT NULL"
 _META: Final = """
     INSERT INTO meta (one, version, min_reader, min_writer, uuid, generation, made_ms, made_by)
@@ -40,6 +41,10 @@ def is_current(db: Connection) -> bool:
     if not db.value(_EXISTS):
         return False
     version, needed = db.run("SELECT version, min_writer FROM meta")[0]
+    if needed == MOVING:
+        raise NotAQueue(
+            f"{db.where} is being filled by 'queuectl migrate-store'; run that again to finish it"
+        )
     if needed > schema.VERSION:
         raise NotAQueue(
             f"{db.where} was written by a newer queuectl (format {version}, this one knows "

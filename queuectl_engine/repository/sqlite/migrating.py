@@ -26,6 +26,7 @@ from queuectl_engine.repository.sqlite.rows import ms
 from queuectl_engine.repository.sqlite.upkeep import machine_id
 from queuectl_engine.safe_text import safe_text
 
+MOVED: Final = 1_000_000  # the format of a file whose jobs are elsewhere: all may only look
 _PATIENCE: Final = 5.0  # seconds
 _UPGRADE: Final = "pip install --upgrade queuectl-tui"
 # One statement, so one moment: another process may be making the file.
@@ -86,11 +87,39 @@ def why_only_read(db: Connection) -> str | None:
         f"{safe_text(db.path)} was written by a newer queuectl (format {version}, this one knows "
         f"{schema.VERSION})"
     )
+    if version == MOVED:
+        to, done = db.run("SELECT moved_to, moved_all FROM meta")[0]
+        return moved_in_words(db.path, to, done=bool(done))
     if writer <= schema.VERSION:
         return None
     if reader <= schema.VERSION:
         return f"{newer}, which lets this one only look; run: {_UPGRADE}"
     raise NotAQueue(f"{newer}; run: {_UPGRADE}")
+
+
+def mark_moved(db: Connection, to: str, *, done: bool) -> None:
+    """Let nobody write the file any more, whatever program has it open. In a write transaction."""
+    db.run("UPDATE meta SET moved_to = ?, moved_all = ?, min_writer = ?", (to, int(done), MOVED))
+    db.run(f"PRAGMA user_version = {MOVED}")
+
+
+def unmark_moved(db: Connection) -> None:
+    """Use it again. In a write transaction."""
+    db.run(
+        "UPDATE meta SET moved_to = NULL, moved_all = NULL, min_writer = ?", (schema.MIN_WRITER,)
+    )
+    db.run(f"PRAGMA user_version = {schema.VERSION}")
+
+
+def moved_in_words(path: str, to: str, *, done: bool) -> str:
+    """Why nobody writes a file any more."""
+    where, there = safe_text(path), safe_text(to)
+    if done:
+        return f"{where} was moved to {there}; name that with --db or QUEUECTL_DB"
+    return (
+        f"{where} is being moved to {there}; run 'queuectl migrate-store' again to finish it, or"
+        " with --cancel to go on here"
+    )
 
 
 def is_outdated(db: Connection) -> bool:

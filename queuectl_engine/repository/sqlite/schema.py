@@ -23,6 +23,9 @@ _STEP_2: Final = """
 ALTER TABLE pool ADD COLUMN format INTEGER;
 -- Completed jobs that are older than this are removed by pools; NULL keeps them for ever.
 ALTER TABLE meta ADD COLUMN keep_completed_ms INTEGER CHECK (keep_completed_ms > 0);
+-- Where its jobs are now; while it is not `moved_all`, the move is not finished.
+ALTER TABLE meta ADD COLUMN moved_to TEXT;
+ALTER TABLE meta ADD COLUMN moved_all INTEGER CHECK (moved_all IN (0, 1));
 -- Dead jobs can be removed as they are: their cause has one less then, too.
 CREATE TRIGGER job_buried AFTER DELETE ON job WHEN old.state = 'dead' AND old.cause IS NOT NULL
 BEGIN
