@@ -58,5 +58,7 @@ END;
 
 STEPS: Final[tuple[str, ...]] = (STEP_1, _STEP_2)
 VERSION: Final = len(STEPS)
-MIN_READER: Final = 1  # the oldest schema number whose programs may read what this one writes
-MIN_WRITER: Final = 1  # and write it
+# The oldest whose programs may read, and write, what this one writes: contexts name secrets and
+# shells that were asked for, which those of format 1 do not know.
+MIN_READER: Final = 2
+MIN_WRITER: Final = 2
