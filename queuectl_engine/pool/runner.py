@@ -211,15 +211,19 @@ class Run:
     def reap(self, known: Collection[int]) -> None:
         """Clean up after the leader, which has ended; `known` are the leaders of other runs."""
         self._ended_at = self._clock()
-        self._remember_leader()  # a zombie still has its start time
+        # What it left became our child when it ended, or comes from such a child.
+        alone = not any(pid != self.pid and pid not in known for pid in processes.children())
+        if self.on_ladder or not alone:
+            self._remember_leader()  # a zombie still has its start time
         spared = self.claim.job.allow_background and self._ending is None
         if not spared:
             processes.kill_group(self.pid, signal.SIGKILL)  # before its number can be reused
         _, self._status, used = os.wait4(self.pid, 0)
         self._usage = _usage_of(used, self._floor)
         os.close(self.pidfd)
-        mine = None if spared or self._leader is None else self._leader
-        processes.clear_adopted(self.claim.attempt.token, mine, known)
+        if not alone:
+            mine = None if spared else self._leader
+            processes.clear_adopted(self.claim.attempt.token, mine, known)
         self._read_the_rest()
 
     @property

@@ -221,7 +221,7 @@ class Worker:
                 self._start(claim)
             self._heed(turn.stop)
             if turn.more and (turn.claims or turn.hold):
-                self._repository.ring(self._post.pool)
+                self._repository.ring(self._post.pool, wake_fd=self._bell)
             if not turn.claims:
                 return  # when more is to be told or promoted, after a look at all else
 
