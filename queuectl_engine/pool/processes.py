@@ -191,6 +191,8 @@ def kill_each(
     attempts: Mapping[str, Leader | None], *, patience: float = PATIENCE
 ) -> dict[str, list[int]]:
     """The same for several attempts, by token: one scan looks for all of them."""
+    if not attempts:
+        return {}
     deadline = time.monotonic() + patience
     pause = 0.001
     left = _left(attempts)
@@ -214,8 +216,6 @@ def kill_group(pid: int, number: int) -> None:
 
 def _left(attempts: Mapping[str, Leader | None]) -> dict[str, list[int]]:
     left: dict[str, list[int]] = {token: [] for token in attempts}
-    if not attempts:
-        return left
     sessions = {leader.pid: token for token, leader in attempts.items() if leader}
     for name in os.listdir("/proc"):
         if name.isdecimal() and (token := _token_of(int(name), attempts, sessions)):

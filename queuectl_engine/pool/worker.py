@@ -335,6 +335,8 @@ class Worker:
 
     def _settle_the_gone(self) -> None:
         """Only when nothing of an attempt is left may its job be given out again."""
+        if not (self._reaped or self._lingering):
+            return
         reaped, self._reaped = self._lingering + self._reaped, []
         self._lingering = []
         left = processes.kill_each(
