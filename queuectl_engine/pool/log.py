@@ -27,6 +27,8 @@ class Log:
         """`form` is text or json; to standard error, or to the file at `path`."""
         self._json = form == "json"
         self._path = path
+        self._name = str(path)
+        self._file = (0, 0)
         self._descriptor = _STDERR
         if to_file:
             self.to_file()
@@ -35,6 +37,8 @@ class Log:
         """From now on write to the file: there is no terminal, or none any more."""
         self._descriptor = private.open_file(self._path, os.O_WRONLY | os.O_APPEND)
         os.dup2(self._descriptor, _STDERR)  # what a crash has to say belongs there too
+        opened = os.fstat(self._descriptor)
+        self._file = opened.st_dev, opened.st_ino
 
     def __call__(self, event: str, **fields: object) -> None:
         """Write one event. Foreign text is made harmless unless it is JSON, which escapes it."""
@@ -57,10 +61,10 @@ class Log:
         if self._descriptor == _STDERR:
             return
         try:
-            same = os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
+            there = os.stat(self._name)
         except FileNotFoundError:
-            same = False
-        if not same:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != self._file:
             # The new one first: a number that is closed may be the database's at the next write.
             before = self._descriptor
             with suppress(OSError):  # its directory is gone: what is open is better than nothing
@@ -80,5 +84,7 @@ def _as_text(event: str, fields: dict[str, object]) -> str:
 
 
 def _quoted(value: object) -> str:
+    if isinstance(value, int):
+        return str(value)
     text = safe_text(str(value))
     return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text else text

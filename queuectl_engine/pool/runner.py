@@ -212,15 +212,19 @@ class Run:
     def reap(self, known: Collection[int]) -> None:
         """Clean up after the leader, which has ended; `known` are the leaders of other runs."""
         self._ended_at = self._clock()
-        self._remember_leader()  # a zombie still has its start time
+        # What it left became our child when it ended, or comes from such a child.
+        alone = not any(pid != self.pid and pid not in known for pid in processes.children())
+        if self.on_ladder or not alone:
+            self._remember_leader()  # a zombie still has its start time
         spared = self.claim.job.allow_background and self._ending is None
         if not spared:
             processes.kill_group(self.pid, signal.SIGKILL)  # before its number can be reused
         _, self._status, used = os.wait4(self.pid, 0)
         self._usage = _usage_of(used, self._floor)
         os.close(self.pidfd)
-        mine = None if spared or self._leader is None else self._leader
-        processes.clear_adopted(self.claim.attempt.token, mine, known)
+        if not alone:
+            mine = None if spared else self._leader
+            processes.clear_adopted(self.claim.attempt.token, mine, known)
         self._read_the_rest()
 
     @property
@@ -322,7 +326,16 @@ def as_the_job(cwd: str, umask: int) -> Iterator[None]:
 
 def spawn(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
     """Start a program as leader of its own session, with default signals and no files of ours."""
-    return _spawn(_program(argv[0], env.get("PATH", os.defpath)), argv, env, out, err)
+    name = argv[0]
+    program = name if os.sep in name else shutil.which(name, path=env.get("PATH", os.defpath))
+    if program is None:
+        raise _NoProgram(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    try:
+        return _spawn(program, argv, env, out, err)
+    except FileNotFoundError as error:
+        if os.path.exists(program):
+            raise
+        raise _NoProgram(errno.ENOENT, os.strerror(errno.ENOENT), name) from error
 
 
 def spawn_plain(words: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int | None:
@@ -331,8 +344,9 @@ def spawn_plain(words: tuple[str, ...], env: Mapping[str, str], out: int, err: i
     So it is the shell that says that there is no such program, and that runs a script without #!.
     """
     path = env.get("PATH", "")
-    odd = not path or "~" in path or "%" in path or f"BASH_FUNC_{words[0]}%%" in env
-    program = None if odd else shutil.which(words[0], path=path)
+    if not path or "~" in path or "%" in path or f"BASH_FUNC_{words[0]}%%" in env:
+        return None
+    program = words[0] if os.sep in words[0] else shutil.which(words[0], path=path)
     if program is None:
         return None
     try:
@@ -366,15 +380,6 @@ def _opened(log_file: str | None) -> int | None:
         return None
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return os.open(log_file, flags, 0o666)
-
-
-def _program(name: str, path: str) -> str:
-    """The file that a name means. Raises what execvp(3) would say of it."""
-    if found := shutil.which(name, path=path):
-        return found
-    if os.sep in name and os.path.exists(name):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
-    raise _NoProgram(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _enlarge(pipe: int) -> int:

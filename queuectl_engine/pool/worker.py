@@ -233,7 +233,7 @@ class Worker:
                 self._start(claim)
             self._heed(turn.stop)
             if turn.more and (turn.claims or turn.hold):
-                self._repository.ring(self._post.pool)
+                self._repository.ring(self._post.pool, wake_fd=self._bell)
             if not turn.claims:
                 return  # when more is to be told or promoted, after a look at all else
 
@@ -352,6 +352,8 @@ class Worker:
 
     def _settle_the_gone(self) -> None:
         """Only when nothing of an attempt is left may its job be given out again."""
+        if not (self._reaped or self._lingering):
+            return
         reaped, self._reaped = self._lingering + self._reaped, []
         self._lingering = []
         left = processes.kill_each(

@@ -6,12 +6,14 @@ One byte wakes one worker. It is a hint: workers also look by themselves, so not
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from queuectl_engine import private
 
 _FIFO: Final = "wake"
+_RING: Final = b"!"
 
 
 def listen(pool_directory: Path) -> int:
@@ -26,6 +28,12 @@ def listen(pool_directory: Path) -> int:
     except FileExistsError:
         pass
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def ring_again(bell: int) -> None:
+    """Ring one's own pool through the descriptor that `listen` gave."""
+    with suppress(BlockingIOError):  # full: everybody has been rung often enough
+        os.write(bell, _RING)
 
 
 def ring_all(directory: str) -> None:
@@ -46,7 +54,7 @@ def ring(pool_directory: str) -> None:
     except OSError:  # no FIFO there, or (ENXIO) nobody listens
         return
     try:
-        os.write(descriptor, b"!")
+        os.write(descriptor, _RING)
     except OSError:  # full: everybody has been rung often enough
         pass
     finally:

@@ -716,8 +716,11 @@ class JobRepository(Protocol):
         what was opened, or was marked as damaged.
         """
 
-    def ring(self, pool: PoolRow | None = None) -> None:
-        """Wake one sleeping worker of each pool, or of this one. Never blocks, never fails."""
+    def ring(self, pool: PoolRow | None = None, *, wake_fd: int | None = None) -> None:
+        """Wake one sleeping worker of each pool, or of this one. Never blocks, never fails.
+
+        `wake_fd` is what the method gave for this pool, still open: with it, a ring costs least.
+        """
 
     def wake_fd(self, pool: PoolRow) -> int:
         """A descriptor that turns readable when this pool is rung. The caller owns it."""

@@ -564,8 +564,10 @@ class PostgresRepository:
         session, commits = self._db.news()
         return (session << 48) + commits
 
-    def ring(self, pool: PoolRow | None = None) -> None:
-        if pool is None:
+    def ring(self, pool: PoolRow | None = None, *, wake_fd: int | None = None) -> None:
+        if wake_fd is not None:
+            bell.ring_again(wake_fd)
+        elif pool is None:
             bell.ring_all(str(self.run_directory))
             with suppress(QueuectlError):
                 self._others.ring()

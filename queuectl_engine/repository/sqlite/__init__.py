@@ -631,11 +631,13 @@ class SqliteRepository:
         self._db.check()
         return int(self._db.value("PRAGMA data_version"))
 
-    def ring(self, pool: PoolRow | None = None) -> None:
-        if pool is None:
-            bell.ring_all(str(self.run_directory))
-        else:
+    def ring(self, pool: PoolRow | None = None, *, wake_fd: int | None = None) -> None:
+        if wake_fd is not None:
+            bell.ring_again(wake_fd)
+        elif pool is not None:
             bell.ring(str(self.run_directory / pool.directory))
+        else:
+            bell.ring_all(str(self.run_directory))
 
     def wake_fd(self, pool: PoolRow) -> int:
         return bell.listen(self.run_directory / pool.directory)

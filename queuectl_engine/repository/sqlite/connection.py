@@ -350,7 +350,7 @@ class Connection:
     def _check_format(self) -> None:
         if self._allow_format is None:
             return
-        version = int(self._raw.pragma("user_version"))
+        version = int(self.value("PRAGMA user_version"))  # apsw's pragma() takes thrice as long
         if version != self._format:
             self._allow_format(version)
             self._format = version

@@ -82,10 +82,8 @@ def mark_damaged(path: str, why: str) -> None:
 
 def damage(path: str) -> str | None:
     """Why the file is marked as damaged; None when it is not. Costs a microsecond then."""
-    mark = os.path.join(f"{path}.d", _MARK)
-    try:
-        os.lstat(mark)
-    except OSError:
+    mark = f"{path}.d/{_MARK}"
+    if not os.access(mark, os.F_OK, follow_symlinks=False):  # asked in every write transaction
         return None
     try:
         with open(mark, encoding="utf-8", errors="replace") as file:
