@@ -6,14 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Final, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, Self, TypeVar, Unpack
 
-from queuectl_engine import following
-from queuectl_engine.advice import advice
 from queuectl_engine.errors import (
     BadInput,
     NoSuchCause,
@@ -22,39 +20,8 @@ from queuectl_engine.errors import (
     StorageError,
     StoredUnconfirmed,
 )
-from queuectl_engine.estimate import SAMPLE, Estimate, estimate
-from queuectl_engine.explain import explain
-from queuectl_engine.filter import Field, Filter, Term
-from queuectl_engine.following import Printed
-from queuectl_engine.hook import DEFAULT_TIMEOUT, Hook, HookEvent, event_of, new_hook
-from queuectl_engine.job import (
-    STORED_AS,
-    Added,
-    Attempt,
-    Cause,
-    Chunk,
-    Context,
-    Counts,
-    Event,
-    Happening,
-    Job,
-    JobState,
-    LabelInfo,
-    Need,
-    NewJob,
-    PoolInfo,
-    QueueInfo,
-    State,
-    Stream,
-    View,
-)
-from queuectl_engine.keeping import Copied, Finding, Pruned, Restored
-from queuectl_engine.lifecycle import FINAL
-from queuectl_engine.metrics import QueueMetrics
+from queuectl_engine.intake import DEFAULT_HOOK_TIMEOUT
 from queuectl_engine.new_job import (
-    Changes,
-    Policy,
-    Surroundings,
     alike_in_portions,
     capture_context,
     check_limit,
@@ -65,13 +32,40 @@ from queuectl_engine.new_job import (
     new_job,
     user_name,
 )
-from queuectl_engine.plan import Act, Done, Plan, Selection, Undo, Was, command_line
-from queuectl_engine.pruning import prune
 from queuectl_engine.repository import copy_database, open_repository, restore_database
-from queuectl_engine.repository.protocol import JobRepository, Key, Matches, Page
 from queuectl_engine.safe_text import safe_text
-from queuectl_engine.schedule import Recurrence, Schedule, new_schedule
-from queuectl_engine.settings import Database, Settings, choose_database, load_settings
+from queuectl_engine.settings import Database, choose_database, load_settings
+from queuectl_engine.states import FINAL, STORED_AS, JobState, State, Stream, View
+
+# Each method imports what it alone uses: who adds a job pays for nothing else.
+if TYPE_CHECKING:
+    from queuectl_engine.estimate import Estimate
+    from queuectl_engine.filter import Filter
+    from queuectl_engine.following import Printed
+    from queuectl_engine.hook import Hook, HookEvent
+    from queuectl_engine.job import (
+        Added,
+        Attempt,
+        Cause,
+        Chunk,
+        Context,
+        Counts,
+        Event,
+        Happening,
+        Job,
+        LabelInfo,
+        Need,
+        NewJob,
+        PoolInfo,
+        QueueInfo,
+    )
+    from queuectl_engine.keeping import Copied, Finding, Pruned, Restored
+    from queuectl_engine.metrics import QueueMetrics
+    from queuectl_engine.new_job import Changes, Policy, Surroundings
+    from queuectl_engine.plan import Act, Done, Plan, Selection, Undo
+    from queuectl_engine.repository.protocol import JobRepository, Key, Matches, Page, Scan
+    from queuectl_engine.schedule import Recurrence, Schedule
+    from queuectl_engine.settings import Settings
 
 CHUNK: Final = 1_000  # jobs in one transaction of a bulk act
 ADDED_AT_ONCE: Final = 5_000
@@ -79,15 +73,6 @@ SLICE: Final = 5_000  # jobs that one step of a search looks at
 COUNTED_SLICES: Final = 40  # a larger selection is not counted before it is asked about
 _T = TypeVar("_T")
 _POLL: Final = 0.05  # seconds between two looks for a change while waiting
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """Matching neighbours of a view with their places, and where a search goes on."""
-
-    jobs: tuple[Job, ...]
-    keys: tuple[Key, ...]
-    rest: Key | None
 
 
 def open_engine(
@@ -348,6 +333,8 @@ class Engine:
 
     def advice(self, job: Job, attempt: Attempt) -> str | None:
         """What to try after an attempt that failed in a well-known way; None when we know none."""
+        from queuectl_engine.advice import advice
+
         chunks = self._repository.output(job.id, attempt.number, limit=_ADVICE_BYTES)
         pieces = [p.data for chunk in chunks for p in chunk.pieces if p.stream is Stream.ERR]
         return advice(job, attempt, b"".join(pieces)[-_ADVICE_BYTES:].decode("utf-8", "replace"))
@@ -358,6 +345,8 @@ class Engine:
         A filter may have words, which are found in program, ending and line, and `exit:`. Raises
         BadInput for others.
         """
+        from queuectl_engine.filter import Filter
+
         wanted = (wanted or Filter()).for_causes()
         return self._repository.causes(limit=limit, wanted=wanted)
 
@@ -369,6 +358,8 @@ class Engine:
 
     def explain(self, id_or_key: int | str) -> str:
         """The one reason why a job does not run, or what it does, in a sentence."""
+        from queuectl_engine.explain import explain
+
         job = self.get(id_or_key)
         queue = next(queue for queue in self.queues() if queue.name == job.queue)
         return explain(job, self.pools(), queue=queue, counts=self.counts(), now=self._now())
@@ -410,6 +401,8 @@ class Engine:
         What is scheduled for later is left out, as are queues that no pool serves. `pools` saves
         looking for them.
         """
+        from queuectl_engine.estimate import SAMPLE, estimate
+
         ran, found = self._repository.last_ran(limit=SAMPLE), self._repository.queues()
         return estimate(ran, found, self.pools() if pools is None else pools, self._now())
 
@@ -445,6 +438,8 @@ class Engine:
 
         Jobs that are added meanwhile count too. False when `timeout` seconds were not enough.
         """
+        from queuectl_engine import following
+
         return following.until_empty(self._repository, queue, timeout)
 
     def follow(self, *ids_or_keys: int | str, attempt: int | None = None) -> Iterator[Printed]:
@@ -453,6 +448,8 @@ class Engine:
         With `attempt` only that one of each. Raises NoSuchJob, also for one that is deleted
         meanwhile.
         """
+        from queuectl_engine import following
+
         jobs = self.get_all(ids_or_keys)
         return following.follow(self._repository, jobs, attempt=attempt, missing=self._no_job)
 
@@ -465,6 +462,8 @@ class Engine:
         for more and never ends. What happened to jobs that are deleted for good is left out.
         Raises NoSuchJob; BadInput for a number that is still to come.
         """
+        from queuectl_engine import following
+
         only = None if job is None else self.get(job).id
         newest = self._repository.last_happening()
         if since is not None and not 0 <= since <= newest:
@@ -497,6 +496,9 @@ class Engine:
 
         Jobs that die meanwhile are left alone.
         """
+        from queuectl_engine.filter import Field, Filter, Term
+        from queuectl_engine.plan import Act, Selection
+
         only = Filter() if queue is None else Filter(f"queue:{queue}", (Term(Field.QUEUE, queue),))
         plan = self.plan(Act.REQUEUE, Selection(view=View.DEAD, filter=only))
         return self.carry_out(plan).count
@@ -543,6 +545,8 @@ class Engine:
 
         Counts what matches up to a bound, so that asking is quick at any size. Raises NoSuchCause.
         """
+        from queuectl_engine.plan import Plan, command_line
+
         if run_at is not None:
             check_moment(run_at)
         if selection.cause is not None:
@@ -558,6 +562,8 @@ class Engine:
         `progress` hears the number done after each chunk and ends the work by returning False.
         Jobs that cannot be done to are passed over.
         """
+        from queuectl_engine.plan import Done, Undo, Was
+
         count, was, running = 0, list[Was](), list[int]()
         for ids in self._chunks(plan.selection, plan.asked_at):
             done, asked = self._repository.act(
@@ -593,6 +599,8 @@ class Engine:
 
         `rest` of the answer is where to go on; it is None when the view's end was reached.
         """
+        from queuectl_engine.repository.protocol import Scan
+
         matches = self._repository.scan(
             view, wanted, limit=limit, at=at, backwards=backwards, budget=budget
         )
@@ -633,6 +641,8 @@ class Engine:
         once for all of them, or `skip`. Without `overlap` a time is passed over while the last job
         has not ended. Raises BadInput, or KeyTaken for the name of another schedule.
         """
+        from queuectl_engine.schedule import new_schedule
+
         new = new_schedule(expression, job, now=self._now(), **how)
         number, created = self._repository.add_schedule(new, now=self._now())
         done = f"stored schedule {number}"
@@ -682,7 +692,7 @@ class Engine:
         event: HookEvent | str,
         command: str | Sequence[str],
         *,
-        timeout: timedelta | float = DEFAULT_TIMEOUT,
+        timeout: timedelta | float = DEFAULT_HOOK_TIMEOUT,
         context: Context | None = None,
     ) -> Hook:
         """Run a command when something happens in a queue, instead of what ran so far.
@@ -690,6 +700,8 @@ class Engine:
         Pools run it, at least once, outside of the queue; `timeout` (seconds) ends it with all
         that it started. Raises BadInput.
         """
+        from queuectl_engine.hook import new_hook
+
         hook = new_hook(queue, event, command, context or self.context(), timeout)
         self._repository.set_hook(hook)
         return hook
@@ -700,6 +712,8 @@ class Engine:
 
     def delete_hook(self, queue: str, event: HookEvent | str) -> None:
         """Run nothing there any more. Raises NoSuchHook or BadInput."""
+        from queuectl_engine.hook import event_of
+
         self._repository.delete_hook(queue, event_of(event))
 
     # -- pools
@@ -798,6 +812,9 @@ class Engine:
         stay. Space that becomes free goes back to the file system. Raises BadInput for a state that
         is no end, and for a duration below zero.
         """
+        from queuectl_engine.filter import Filter
+        from queuectl_engine.pruning import prune
+
         if older_than < timedelta(0):
             raise BadInput("an age cannot be below zero; try 30d")
         before = self._now() - older_than
@@ -853,6 +870,8 @@ class Engine:
     def _matches(
         self, selection: Selection, asked_at: datetime, at: Key | None, limit: int = SLICE
     ) -> Matches:
+        from queuectl_engine.filter import Filter
+
         return self._repository.scan(
             selection.view or View.DEAD,
             selection.filter or Filter(),

@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import Final
 
 from queuectl_engine.errors import BadInput
-from queuectl_engine.job import Context
+from queuectl_engine.intake import DEFAULT_HOOK_TIMEOUT, Context
 from queuectl_engine.new_job import new_job
 from queuectl_engine.safe_text import safe_text
 
-DEFAULT_TIMEOUT: Final = timedelta(minutes=1)
+DEFAULT_TIMEOUT: Final = DEFAULT_HOOK_TIMEOUT
 
 
 class HookEvent(StrEnum):

@@ -1,6 +1,8 @@
 """The words of the queue as frozen values: jobs, attempts, events, queues, pools and workers.
 
 Standard library only. Moments are aware UTC datetimes, durations are timedeltas or seconds as said.
+All words can be had from here; those that `add` needs are in `states` and `intake`, as making all
+of these classes takes as long as starting Python.
 """
 
 from __future__ import annotations
@@ -8,126 +10,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
+from queuectl_engine.intake import (
+    DEFAULT_QUEUE,
+    DEFAULT_RETRIES,
+    DEFAULT_SHELL,
+    Added,
+    Context,
+    NewJob,
+)
+from queuectl_engine.states import (
+    OUTWARD,
+    STORED_AS,
+    After,
+    JobState,
+    State,
+    Stream,
+    View,
+)
 
-class State(StrEnum):
-    """The stored state of a job: always exactly one of these."""
-
-    READY = "ready"
-    SCHEDULED = "scheduled"
-    BLOCKED = "blocked"
-    FAILED = "failed"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
-    DELETED = "deleted"
-
-
-class JobState(StrEnum):
-    """The state as everyone outside sees it: in screens, `--json`, counts and help."""
-
-    PENDING = "pending"
-    PROCESSING = "processing"
-    FAILED = "failed"
-    COMPLETED = "completed"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
-
-
-STORED_AS: Final[Mapping[JobState, tuple[State, ...]]] = {
-    JobState.PENDING: (State.READY, State.SCHEDULED, State.BLOCKED),
-    JobState.PROCESSING: (State.PROCESSING,),
-    JobState.FAILED: (State.FAILED,),
-    JobState.COMPLETED: (State.COMPLETED,),
-    JobState.DEAD: (State.DEAD,),
-    JobState.CANCELLED: (State.CANCELLED,),
-}
-OUTWARD: Final[Mapping[State, JobState]] = {
-    stored: outward for outward, states in STORED_AS.items() for stored in states
-}
-
-
-class View(StrEnum):
-    """A table of jobs that has an index in its order; `page` reads it a window at a time."""
-
-    PENDING = "pending"  # ready, failed, scheduled, blocked; each by priority, then id
-    PROCESSING = "processing"  # longest running first
-    DEAD = "dead"  # newest first
-    FINISHED = "finished"  # completed and cancelled, newest first
-    ALL = "all"  # every job, by id
-
-
-class After(StrEnum):
-    """How another job must end before one that waits for it may run."""
-
-    OK = "ok"  # completed
-    ANY = "any"  # completed, dead, cancelled or deleted
-    FAIL = "fail"  # dead
-
-
-DEFAULT_QUEUE: Final = "default"
-DEFAULT_RETRIES: Final = 3
-DEFAULT_SHELL: Final = "/bin/sh"
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a job sees around it, captured at `add` and stored once for all jobs that share it.
-
-    `captured` holds the few variables of the adding process that a job gets over the pool's own
-    environment; None means "unset there". `env` is what `--env` asked for and wins over both.
-    `secrets` are names alone: the worker reads their values when it starts the job.
-    """
-
-    cwd: str
-    umask: int
-    shell: str = DEFAULT_SHELL
-    user: str = ""
-    captured: Mapping[str, str | None] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
-    shell_asked: bool = False
-
-    @property
-    def spares_shell(self) -> bool:
-        """Whether a line that means the same without a shell may run without one."""
-        return self.shell == DEFAULT_SHELL and not self.shell_asked
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job that is not stored yet. Make it with `Engine.new_job`, which checks every field.
-
-    `argv` None means that `context.shell -c command` runs, or, where that means the same, the
-    program that it names; else exactly that argv runs, without a shell, and `command` is its quoted
-    form for people. `schedule` is the one that adds it, if one does. `on_dead` and `on_completed`
-    are lines for that shell, run when the job has ended so. `origin` names the same job elsewhere:
-    one that was imported from there before is not stored again, whatever became of it.
-    """
-
-    command: str
-    context: Context
-    argv: tuple[str, ...] | None = None
-    queue: str = DEFAULT_QUEUE
-    priority: int = 0
-    max_retries: int = DEFAULT_RETRIES
-    run_at: datetime | None = None
-    timeout: timedelta | None = None
-    key: str | None = None
-    allow_background: bool = False
-    log_file: str | None = None
-    labels: tuple[str, ...] = ()
-    retry_on: tuple[int, ...] = ()
-    no_retry_on: tuple[int, ...] = ()
-    schedule: int | None = None
-    on_dead: str | None = None
-    on_completed: str | None = None
-    origin: str | None = None
-    after: Mapping[After, tuple[int | str, ...]] = field(default_factory=dict)  # ids or keys
-    mutex: str | None = None
+__all__ = [
+    "DEFAULT_QUEUE",
+    "DEFAULT_RETRIES",
+    "DEFAULT_SHELL",
+    "OUTWARD",
+    "STORED_AS",
+    "Added",
+    "After",
+    "Attempt",
+    "Cause",
+    "Chunk",
+    "Context",
+    "Counts",
+    "Event",
+    "Happening",
+    "Job",
+    "JobState",
+    "LabelInfo",
+    "Need",
+    "NewJob",
+    "Piece",
+    "PoolInfo",
+    "QueueInfo",
+    "Ran",
+    "State",
+    "Stream",
+    "View",
+    "WorkerInfo",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,19 +164,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
-    """What `add` did with one new job.
-
-    `created` is False when its key was there already, or its origin had been imported. `state` is
-    None when that job is gone.
-    """
-
-    id: int
-    created: bool
-    state: JobState | None
-
-
-@dataclass(frozen=True, slots=True)
 class Attempt:
     """One run of a job, kept for ever. `ended_at` and `result` are None while it runs.
 
@@ -319,13 +237,6 @@ class Happening:
     signal: int | None = None
     reason: str | None = None
     state: str | None = None
-
-
-class Stream(StrEnum):
-    """Where a piece of output came from; the value is its mark in the store."""
-
-    OUT = "o"
-    ERR = "e"
 
 
 @dataclass(frozen=True, slots=True)

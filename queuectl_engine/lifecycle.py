@@ -13,7 +13,10 @@ from typing import Final, assert_never
 
 from queuectl_engine.errors import BadInput
 from queuectl_engine.exit_codes import exit_codes_text
-from queuectl_engine.job import After, Job, State
+from queuectl_engine.job import Job
+from queuectl_engine.states import FINAL as FINAL  # noqa: PLC0414 - can be had here
+from queuectl_engine.states import MET_BY as MET_BY  # noqa: PLC0414
+from queuectl_engine.states import State
 
 # Every move there is. The SQL of each repository is tested against this table.
 MOVES: Final[Mapping[State, frozenset[State]]] = {
@@ -54,15 +57,6 @@ CANCELLABLE: Final = frozenset(
     state for state, targets in MOVES.items() if State.CANCELLED in targets
 )
 DELETABLE: Final = frozenset(state for state, targets in MOVES.items() if State.DELETED in targets)
-FINAL: Final = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
-
-# What a parent must have become for a job that waits for it to be freed.
-MET_BY: Final[Mapping[After, frozenset[State]]] = {
-    After.OK: frozenset({State.COMPLETED}),
-    After.ANY: frozenset({State.COMPLETED, State.DEAD, State.CANCELLED, State.DELETED}),
-    After.FAIL: frozenset({State.DEAD}),
-}
-
 _LONGEST_CAP: Final = timedelta(days=36525)
 _SIGNALLED: Final = 128  # POSIX XCU 2.8.2: a shell reports a signal above this
 POISON: Final = 3  # deaths of a worker that ran nothing else, under a living supervisor

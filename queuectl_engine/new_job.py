@@ -7,28 +7,29 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice
 from types import UnionType
-from typing import Final, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
 from queuectl_engine.errors import BadInput
 from queuectl_engine.exit_codes import checked_exit_codes, exit_codes_text, parse_exit_codes
-from queuectl_engine.job import (
+from queuectl_engine.intake import (
     DEFAULT_QUEUE,
     DEFAULT_RETRIES,
     DEFAULT_SHELL,
-    After,
     Context,
-    Job,
     NewJob,
 )
 from queuectl_engine.safe_text import safe_text
 from queuectl_engine.secret import MOST as MOST_SECRETS
 from queuectl_engine.secret import check_secret
+from queuectl_engine.states import After
+
+if TYPE_CHECKING:
+    from queuectl_engine.job import Job
 
 # The environment that a job takes along from where it was added; names ending in * are prefixes.
 CAPTURED: Final = (
@@ -113,7 +114,7 @@ def new_job(command: str | Sequence[str], context: Context, **policy: Unpack[Pol
     BadInput with what is wrong, why, and what to try.
     """
     argv = None if isinstance(command, str) else _checked_argv(command)
-    line = command if isinstance(command, str) else shlex.join(command)
+    line = command if isinstance(command, str) else _quoted(command)
     _check_command(line, argv)
     _check_types(policy)
     timeout, log_file = policy.get("timeout"), policy.get("log_file")
@@ -366,6 +367,12 @@ def user_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run under a uid without a name
         return str(os.getuid())
+
+
+def _quoted(words: Sequence[str]) -> str:
+    import shlex
+
+    return shlex.join(words)
 
 
 def _checked_argv(command: object) -> tuple[str, ...]:

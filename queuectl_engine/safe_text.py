@@ -8,6 +8,7 @@ reaches a screen or a log line before it went through one of these functions. A 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 # Characters that draw nothing but change how others are drawn: zero width, bidirectional controls,
@@ -33,14 +34,27 @@ def _picture(code: int) -> str:
     return f"<{code:02X}>" if code < 0x100 else f"<U+{code:04X}>"
 
 
-_CONTROLS: Final = [*range(0x20), *range(0x7F, 0xA0), *_INVISIBLE, *range(0xD800, 0xE000)]
-_SHOWN: Final = {code: _picture(code) for code in _CONTROLS}
 _IGNORED: Final = dict.fromkeys([0x07, 0x08, 0x0B, 0x0C, 0x0E, 0x0F], "")
-_SHOWN_IN_OUTPUT: Final = {**_SHOWN, **_IGNORED, 0x0A: "\n", 0x0D: "\r"}
-_SINGLE_LINE_SPACE: Final = {**_SHOWN, 0x0A: "\u23ce", 0x09: " "}
+
+
+@cache  # 6,000 entries, which a program that meets only plain text need not make
+def _shown() -> dict[int, str]:
+    controls = [*range(0x20), *range(0x7F, 0xA0), *_INVISIBLE, *range(0xD800, 0xE000)]
+    return {code: _picture(code) for code in controls}
+
+
+@cache
+def _shown_in_output() -> dict[int, str]:
+    return {**_shown(), **_IGNORED, 0x09: "\t", 0x0A: "\n", 0x0D: "\r"}
+
+
+@cache
+def _on_one_line() -> dict[int, str]:
+    return {**_shown(), 0x0A: "\u23ce", 0x09: " "}
+
 
 # ECMA-48 sequences: OSC, DCS, SOS, PM and APC strings up to their end; CSI; the other escapes.
-_SEQUENCES: Final = re.compile(
+_SEQUENCES: Final = (
     r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|\x1b[ -/]*[0-~]?"
@@ -57,7 +71,7 @@ def safe_text(text: str | bytes) -> str:
         text = text.decode("utf-8", "replace")
     if text.isprintable() and text.isascii():  # the common case, at a tenth of the cost
         return text
-    return text.translate(_SINGLE_LINE_SPACE)
+    return text.translate(_on_one_line())
 
 
 def safe_output(data: str | bytes) -> str:
@@ -68,8 +82,8 @@ def safe_output(data: str | bytes) -> str:
     """
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     if not (text.isprintable() and text.isascii()):
-        text = _SEQUENCES.sub("", text)
-        text = text.translate(_SHOWN_IN_OUTPUT | {0x09: "\t"})
+        text = re.sub(_SEQUENCES, "", text)  # which compiles it once
+        text = text.translate(_shown_in_output())
     return "\n".join(_last_state(line).expandtabs(_TAB_STOP) for line in text.split("\n"))
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from queuectl_engine import private
 from queuectl_engine.errors import BadInput, NoSuchSecret, StorageError, UnsafeStorage
 from queuectl_engine.safe_text import safe_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LARGEST: Final = 64 * 1024  # bytes; Linux takes 128 KiB for a variable, execve(2)
 MOST: Final = 50  # of one job
@@ -37,9 +38,11 @@ def check_secret(name: object) -> str:
 class Secrets:
     """The secrets of one user: a directory, of which nothing is kept in memory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: str | Path) -> None:
         """Touches nothing."""
-        self.directory = directory
+        from pathlib import Path
+
+        self.directory = Path(directory)
 
     def names(self) -> list[str]:
         """What is stored, by name. Raises StorageError."""
@@ -85,7 +88,7 @@ class Secrets:
         value = _checked(name, value)
         private.make_directory(str(self.directory))
         self._check_directory()
-        new = self.directory / f".{name}.{secrets.token_hex(8)}"
+        new = self.directory / f".{name}.{os.urandom(8).hex()}"
         try:
             with open(private.open_file(new, os.O_WRONLY | os.O_EXCL), "wb") as file:
                 file.write(value)

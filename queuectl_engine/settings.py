@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from queuectl_engine import private
 from queuectl_engine.errors import BadInput, UnsafeStorage
-from queuectl_engine.job import DEFAULT_SHELL
+from queuectl_engine.intake import DEFAULT_SHELL
 from queuectl_engine.safe_text import safe_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DB_VARIABLE: Final = "QUEUECTL_DB"
 LOCAL_NAME: Final = "queue.db"
@@ -30,7 +32,7 @@ class Settings:
     shell: str = DEFAULT_SHELL
     capture_env: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
-    secrets: Path = field(default_factory=lambda: _own_secrets(os.environ))
+    secrets: str = field(default_factory=lambda: _own_secrets(os.environ))
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -51,7 +53,7 @@ class Database:
     def name(self) -> str:
         """What to call it where there is little room: a file's name, or server/name of a URL."""
         if not is_url(self.location):
-            return Path(self.location).name
+            return os.path.basename(self.location)
         place = self.location.partition("://")[2].partition("?")[0]
         return place.rpartition("@")[2].strip("/")
 
@@ -67,18 +69,18 @@ def choose_database(
         return Database(_absolute(flag, here), "--db")
     if env.get(DB_VARIABLE):
         return Database(_absolute(env[DB_VARIABLE], here), DB_VARIABLE)
-    local = (here or Path()) / LOCAL_NAME
-    if local.exists():
+    local = os.path.join(here or "", LOCAL_NAME)
+    if os.path.exists(local):
         return Database(os.path.abspath(local), "in this directory")
     data = _xdg(env, "XDG_DATA_HOME", ".local/share")
-    return Database(str(data / "queuectl" / LOCAL_NAME), "your own", own=True)
+    return Database(os.path.join(data, "queuectl", LOCAL_NAME), "your own", own=True)
 
 
 def database_to_make(flag: str | None = None, *, env: Mapping[str, str] = os.environ) -> Database:
     """What `initdb` makes: the named one, else `queue.db` in this directory."""
     if flag or env.get(DB_VARIABLE):
         return choose_database(flag, env=env)
-    return Database(str(Path.cwd() / LOCAL_NAME), "in this directory")
+    return Database(os.path.join(os.getcwd(), LOCAL_NAME), "in this directory")
 
 
 def is_url(location: str) -> bool:
@@ -121,16 +123,16 @@ def load_settings(*, env: Mapping[str, str] = os.environ) -> Settings:
     return _parsed(text, path)
 
 
-def _own_secrets(env: Mapping[str, str]) -> Path:
-    return config_path(env).parent / "secrets"
+def _own_secrets(env: Mapping[str, str]) -> str:
+    return os.path.join(os.path.dirname(config_path(env)), "secrets")
 
 
-def config_path(env: Mapping[str, str] = os.environ) -> Path:
+def config_path(env: Mapping[str, str] = os.environ) -> str:
     """Where the config file is, whether it exists or not."""
-    return _xdg(env, "XDG_CONFIG_HOME", ".config") / "queuectl" / "config.toml"
+    return os.path.join(_xdg(env, "XDG_CONFIG_HOME", ".config"), "queuectl", "config.toml")
 
 
-def _parsed(text: str, path: Path) -> Settings:
+def _parsed(text: str, path: str) -> Settings:
     import tomllib  # only who has a config file pays for it
 
     try:
@@ -151,15 +153,15 @@ def _parsed(text: str, path: Path) -> Settings:
     keys = values.get("keys", {})
     if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
         raise BadInput(f"{path}: [keys] must give each binding its keys, as in requeue = 'R'")
-    secrets = values.get("secrets", str(path.parent / "secrets"))
+    secrets = values.get("secrets", os.path.join(os.path.dirname(path), "secrets"))
     if not isinstance(secrets, str) or not os.path.isabs(os.path.expanduser(secrets)):
         raise BadInput(f"{path}: secrets must be an absolute path to a directory")
     passwords = values.get("passwords", {})
     if not isinstance(passwords, dict) or not all(isinstance(p, str) for p in passwords.values()):
         raise BadInput(f"{path}: [passwords] must give URLs their passwords")
-    if passwords and path.stat().st_mode & 0o077:
+    if passwords and os.stat(path).st_mode & 0o077:
         raise UnsafeStorage(f"{path} has passwords that others can read; try: chmod 600 {path}")
-    return Settings(shell, tuple(names), keys, Path(secrets).expanduser(), passwords)
+    return Settings(shell, tuple(names), keys, os.path.expanduser(secrets), passwords)
 
 
 def _is_variable(name: object) -> bool:
@@ -177,11 +179,11 @@ def _absolute(location: str, here: Path | None) -> str:
         raise BadInput("this directory was deleted; go to another one") from None
 
 
-def _xdg(env: Mapping[str, str], variable: str, fallback: str) -> Path:
+def _xdg(env: Mapping[str, str], variable: str, fallback: str) -> str:
     # "All paths set in these variables must be absolute; relative ones are ignored" (XDG 0.8).
-    value = env.get(variable, "")
-    return (
-        Path(value)
-        if os.path.isabs(value)
-        else Path(env.get("HOME") or "~").expanduser() / fallback
-    )
+    if os.path.isabs(value := env.get(variable, "")):
+        return value
+    home = os.path.expanduser(env.get("HOME") or "~")
+    if not os.path.isabs(home):
+        raise BadInput(f"you have no home directory; set HOME or {variable}")
+    return os.path.join(home, fallback)

@@ -48,8 +48,23 @@ def test_a_fresh_interpreter_loads_only_what_it_needs(tmp_path: Path, use: str) 
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
     loaded = set(done.stdout.split())
-    assert "queuectl_engine.engine" in loaded
+    assert "queuectl_engine.errors" in loaded
     assert {name for name in loaded if name in UNWANTED} == set()
+
+
+def test_every_public_name_can_be_had_and_type_checkers_see_it_where_it_is() -> None:
+    module = ast.parse(Path(queuectl_engine.__file__).read_text(encoding="utf-8"))
+    (seen,) = (node for node in module.body if isinstance(node, ast.If))
+    imports = [node for node in seen.body if isinstance(node, ast.ImportFrom)]
+
+    for name in queuectl_engine.__all__:
+        assert getattr(queuectl_engine, name) is not None
+    for node in imports:
+        names = queuectl_engine._PLACES[str(node.module).removeprefix("queuectl_engine.")]
+        assert names.split() == [alias.name for alias in node.names]
+    assert len(imports) == len(queuectl_engine._PLACES)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        queuectl_engine.Nothing  # noqa: B018
 
 
 def test_a_pool_loads_no_metrics_library_unless_it_serves_metrics() -> None:

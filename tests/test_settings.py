@@ -128,7 +128,7 @@ def test_initdb_makes_the_named_one_or_one_here_but_never_the_users_own(here: Pa
 
 def test_without_a_config_file_the_defaults_hold(tmp_path: Path) -> None:
     assert load_settings(env={"HOME": str(tmp_path)}) == Settings(
-        "/bin/sh", (), secrets=tmp_path / ".config/queuectl/secrets"
+        "/bin/sh", (), secrets=str(tmp_path / ".config/queuectl/secrets")
     )
 
 
@@ -136,7 +136,7 @@ def test_the_config_file_sets_shell_and_captured_names(tmp_path: Path) -> None:
     env = config(tmp_path, 'shell = "/bin/bash"\ncapture_env = ["AWS_PROFILE", "MY_NAME"]\n')
 
     assert load_settings(env=env) == Settings(
-        "/bin/bash", ("AWS_PROFILE", "MY_NAME"), secrets=tmp_path / ".config/queuectl/secrets"
+        "/bin/bash", ("AWS_PROFILE", "MY_NAME"), secrets=str(tmp_path / ".config/queuectl/secrets")
     )
 
 
@@ -148,8 +148,8 @@ def test_the_config_file_gives_bindings_other_keys(tmp_path: Path) -> None:
 def test_the_config_file_follows_xdg(tmp_path: Path) -> None:
     env = {"HOME": "/home/ada", "XDG_CONFIG_HOME": str(tmp_path)}
 
-    assert config_path(env) == tmp_path / "queuectl" / "config.toml"
-    assert config_path({"HOME": "/home/ada"}) == Path("/home/ada/.config/queuectl/config.toml")
+    assert Path(config_path(env)) == tmp_path / "queuectl" / "config.toml"
+    assert config_path({"HOME": "/home/ada"}) == "/home/ada/.config/queuectl/config.toml"
 
 
 @pytest.mark.parametrize(
@@ -181,11 +181,11 @@ def test_a_config_file_that_makes_no_sense_is_named_in_one_line(
 
 def test_a_config_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     env = config(tmp_path, "")
-    config_path(env).write_bytes(b"\xff")
+    Path(config_path(env)).write_bytes(b"\xff")
     with pytest.raises(BadInput, match="cannot read"):
         load_settings(env=env)
 
-    config_path(env).unlink()
-    config_path(env).mkdir()
+    Path(config_path(env)).unlink()
+    Path(config_path(env)).mkdir()
     with pytest.raises(BadInput, match="cannot read"):
         load_settings(env=env)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,12 +33,15 @@ from queuectl_engine.cli.options import (
     quiet_option,
     retry_on_option,
 )
-from queuectl_engine.cli.session import Session
 from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
-from queuectl_engine.engine import Engine
 from queuectl_engine.errors import BadInput, StorageError, StoredUnconfirmed
-from queuectl_engine.job import DEFAULT_QUEUE, DEFAULT_RETRIES, Added, Job, NewJob
+from queuectl_engine.intake import DEFAULT_QUEUE, DEFAULT_RETRIES, Added, NewJob
 from queuectl_engine.new_job import Policy, Surroundings
+
+if TYPE_CHECKING:
+    from queuectl_engine.cli.session import Session
+    from queuectl_engine.engine import Engine
+    from queuectl_engine.job import Job
 
 
 def _read_env(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
@@ -138,6 +137,8 @@ class LazyGroup(Command, click.Group):
                 break
         name = args[0]
         if name not in _WHERE and not ctx.resilient_parsing and not name.startswith("-"):
+            from difflib import get_close_matches
+
             close = get_close_matches(name, _WHERE, n=1)
             guess = f"did you mean '{close[0]}'? " if close else ""
             raise BadInput(

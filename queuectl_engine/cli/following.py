@@ -6,16 +6,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from queuectl_engine.cli.output import Apart
 from queuectl_engine.cli.terminal import counted, note, person_listens
-from queuectl_engine.engine import Engine
 from queuectl_engine.errors import ExitCode, JobFailed
-from queuectl_engine.job import Attempt, Job, JobState
 from queuectl_engine.safe_text import safe_text
+from queuectl_engine.states import JobState
+
+if TYPE_CHECKING:
+    from queuectl_engine.engine import Engine
+    from queuectl_engine.job import Attempt, Job
 
 TIMED_OUT: Final = 124  # what timeout(1) answers
 _AT_ONCE: Final = 500
@@ -32,6 +34,8 @@ def leave(engine: Engine, job_id: int) -> None:
 
 def follow_and_exit(engine: Engine, job_id: int) -> None:
     """Print what the job prints, each stream to its own, and leave with the job's exit code."""
+    from queuectl_engine.cli.output import Apart
+
     out = Apart()
     for part in engine.follow(job_id):
         if part.chunk is None:
@@ -87,6 +91,8 @@ def failure(first: Job, count: int) -> JobFailed:
 
 def note_stuck(engine: Engine, ids: Sequence[int]) -> None:
     """Say of jobs that wait for what will not come, unless a person acts."""
+    if not person_listens():
+        return
     for job in engine.get_all(ids[:_NOTED]):
         if any(need.stuck for need in job.waits_for):
             note(f"job {job.id}: {engine.explain(job.id)}")

@@ -10,10 +10,8 @@ import click
 
 from queuectl_engine.cli.session import Session
 from queuectl_engine.errors import BadInput
-from queuectl_engine.exit_codes import parse_exit_codes
-from queuectl_engine.job import After, JobState
 from queuectl_engine.safe_text import safe_text
-from queuectl_engine.times import parse_duration, parse_moment
+from queuectl_engine.states import After, JobState
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -97,11 +95,15 @@ def complete_pools(ctx: click.Context, param: click.Parameter, typed: str) -> li
 
 def moment(text: str) -> datetime:
     """A time as people type it, local where it names no zone. Raises BadInput."""
+    from queuectl_engine.times import parse_moment
+
     return parse_moment(text, now=datetime.now().astimezone())
 
 
 def duration(text: str) -> timedelta:
     """A length of time as people type it; plain numbers are seconds. Raises BadInput."""
+    from queuectl_engine.times import parse_duration
+
     return parse_duration(text)
 
 
@@ -120,6 +122,8 @@ def size(text: str) -> int:
 
 def exit_codes(text: str) -> tuple[int, ...]:
     """Exit codes as people write them. Raises BadInput."""
+    from queuectl_engine.exit_codes import parse_exit_codes
+
     return parse_exit_codes(text)
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import click
@@ -60,7 +59,7 @@ def run(args: Sequence[str]) -> int:
 
 
 def _dispatch(args: list[str]) -> int:
-    called = Path(sys.argv[0]).name
+    called = os.path.basename(sys.argv[0])
     program = called if called in PROGRAMS else PROGRAMS[0]
     if instruction := os.environ.get(COMPLETE_VARIABLE):
         from click.shell_completion import shell_complete

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from queuectl_engine.cli.terminal import note
-from queuectl_engine.engine import Engine, open_engine
 from queuectl_engine.settings import Database, choose_database
 
+if TYPE_CHECKING:
+    from queuectl_engine.engine import Engine
 
-@dataclass
+
 class Session:
     """One call of the program. `flag` is the value of the last `--db`."""
 
-    flag: str | None = None
-    allow_owner: bool = False
+    def __init__(self, flag: str | None = None, *, allow_owner: bool = False) -> None:
+        self.flag = flag
+        self.allow_owner = allow_owner
 
     def database(self, *, quiet: bool = False) -> Database:
         """The chosen database; a person is told which, when nothing on the line says it."""
@@ -25,6 +28,8 @@ class Session:
 
     def open(self, *, quiet: bool = False) -> Engine:
         """Open the chosen database; the caller closes it. Raises what `open_engine` raises."""
+        from queuectl_engine.engine import open_engine
+
         engine = open_engine(self.database(quiet=quiet))
         if trouble := engine.trouble():
             note(trouble)

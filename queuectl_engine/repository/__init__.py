@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from queuectl_engine.errors import BadInput
-from queuectl_engine.keeping import Copied, Finding, Restored
-from queuectl_engine.repository.protocol import JobRepository
 from queuectl_engine.safe_text import safe_text
 from queuectl_engine.settings import is_url, refuse_secret
+
+if TYPE_CHECKING:
+    from queuectl_engine.keeping import Copied, Finding, Restored
+    from queuectl_engine.repository.protocol import JobRepository
 
 
 def open_repository(

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from queuectl_engine import private
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FIFO: Final = "wake"
 _RING: Final = b"!"

@@ -62,6 +62,15 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """Matching neighbours of a view with their places, and where a search goes on."""
+
+    jobs: tuple[Job, ...]
+    keys: tuple[Key, ...]
+    rest: Key | None
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """What a `remove` came to: how many jobs by state, and the bytes of their output.
 
@@ -259,7 +268,10 @@ class JobRepository(Protocol):
     this host's pools of this database keep their locks and logs, one directory each.
     """
 
-    run_directory: Path
+    @property
+    def run_directory(self) -> Path:
+        """See above."""
+
     many_hosts: bool  # pools that have no directory here may live on other hosts
 
     # -- people: jobs

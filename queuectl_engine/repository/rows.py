@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
-from queuectl_engine.errors import StorageError
 from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import (
     OUTWARD,
@@ -24,36 +21,32 @@ from queuectl_engine.job import (
     State,
     Stream,
 )
+from queuectl_engine.repository.values import (
+    MS,
+    body_of,
+    ids_text,
+    labels_text,
+    moment,
+    moment_or_none,
+    ms,
+)
 
 Row = tuple[Any, ...]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
-
-
-def ids_text(first: int, last: int) -> str:
-    """Jobs with ids in a row, for people."""
-    return f"job {first}" if first == last else f"jobs {first} to {last}"
-
-
-def ms(moment: datetime) -> int:
-    """Milliseconds since 1970, rounded down."""
-    return (moment - _EPOCH) // _MS
-
-
-def moment(value: int) -> datetime:
-    """The inverse of `ms`. Raises StorageError for what we never wrote."""
-    try:
-        return _EPOCH + value * _MS
-    except OverflowError:
-        raise StorageError(
-            "the database is damaged: it holds a time outside of the calendar"
-        ) from None
-
-
-def moment_or_none(value: int | None) -> datetime | None:
-    """Like `moment`, and None stays None."""
-    return None if value is None else moment(value)
+__all__ = [
+    "Row",
+    "attempt_of",
+    "body_of",
+    "chunk_of",
+    "context_of",
+    "ids_text",
+    "job_of",
+    "labels_text",
+    "marks_of",
+    "moment",
+    "moment_or_none",
+    "ms",
+    "need_of",
+]
 
 
 def job_of(row: Row) -> Job:
@@ -70,7 +63,7 @@ def job_of(row: Row) -> Job:
         runs=row[8],
         deaths=row[9],
         max_retries=row[10],
-        timeout=None if row[11] is None else row[11] * _MS,
+        timeout=None if row[11] is None else row[11] * MS,
         allow_background=bool(row[12]),
         run_at=moment(row[13]),
         created_at=moment(row[14]),
@@ -112,29 +105,9 @@ def attempt_of(row: Row) -> Attempt:
     attempt = Attempt(job, number, worker, moment(started), moment_or_none(ended), *rest)
     return replace(
         attempt,
-        cpu=None if cpu is None else cpu * _MS,
+        cpu=None if cpu is None else cpu * MS,
         peak_memory=None if peak is None else peak * 1024,
     )
-
-
-def labels_text(labels: Sequence[str]) -> str | None:
-    """Labels as stored: NULL for none, so that jobs without them cost nothing."""
-    return json.dumps(list(labels)) if labels else None
-
-
-def body_of(context: Context) -> str:
-    """A context as stored: the same text for the same context."""
-    body: dict[str, Any] = {
-        "cwd": context.cwd,
-        "umask": context.umask,
-        "shell": context.shell,
-        "user": context.user,
-        "captured": dict(context.captured),
-        "env": dict(context.env),
-        **({"secrets": sorted(context.secrets)} if context.secrets else {}),
-        **({"shell_asked": True} if context.shell_asked else {}),
-    }
-    return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
 @lru_cache(maxsize=64)

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Final
 
-from queuectl_engine.job import Happening, State
+from queuectl_engine.job import Happening
 from queuectl_engine.metrics import BUCKETS, Histogram, QueueMetrics
 from queuectl_engine.repository.rows import Row, moment, moment_or_none
 
-STATES: Final = tuple(State)  # an end's state is stored by its place
 _NOT_RUN: Final = frozenset({"given back", "not started", "lost"})  # for how long, nobody knows
-
-
-class Kind(IntEnum):
-    """What a row of `happening` stands for; stored, so never renumbered."""
-
-    ADDED = 0
-    ACT = 1
-    FIRST = 2  # the first attempt since add or requeue began
-    RETRY = 3  # a later one began
-    ENDED = 4
-    LATE = 5  # a result came when the job had moved on
 
 
 def bucket(duration: str) -> str:

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from queuectl_engine.job import Happening, Job, State
 from queuectl_engine.metrics import QueueMetrics
+from queuectl_engine.repository.kinds import STATES, Kind
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.protocol import AttemptId
 from queuectl_engine.repository.rows import Row, moment, moment_or_none, ms
-from queuectl_engine.repository.sums import STATES, Kind, bucket, gap, metrics_of
+from queuectl_engine.repository.sums import bucket, gap, metrics_of
 
 KEPT: Final = 500_000  # happenings
 _FORGOTTEN_AT_ONCE: Final = 20_000

@@ -2,7 +2,7 @@
 
 `adding` stores jobs, `alike` many at once · `turns` settles, `claiming` claims · `needs` and
 `mutexes` know who waits for whom · `acts` is what people do · `reading` what they see · `telling`
-what those hear who watch · `pools` who is registered · `schedules` what recurs · `hooks` who is
+and `hearing` what happens · `pools` who is registered · `schedules` what recurs · `hooks` who is
 told · `bell` wakes workers · `schema` the tables, `migrating` the way to them, `foreign` who made
 them · `upkeep` keeps the file small · `copying` and `restoring` make other files of it and take
 them back · `pruning` removes · `counting` recounts.
@@ -15,75 +15,66 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from queuectl_engine import private
 from queuectl_engine.errors import OutcomeUnknown, StorageError, StoredUnconfirmed
-from queuectl_engine.filter import Filter
-from queuectl_engine.hook import DueHook, Hook, HookEvent
-from queuectl_engine.job import (
-    Added,
-    Attempt,
-    Cause,
-    Chunk,
-    Context,
-    Counts,
-    Event,
-    Happening,
-    Job,
-    LabelInfo,
-    Need,
-    NewJob,
-    QueueInfo,
-    Ran,
-    State,
-    View,
-)
-from queuectl_engine.metrics import QueueMetrics
-from queuectl_engine.plan import Act, Was
 from queuectl_engine.repository import bell
-from queuectl_engine.repository.protocol import (
-    Asked,
-    AttemptId,
-    Claim,
-    Ended,
-    Key,
-    Matches,
-    Orphan,
-    Page,
-    PoolRow,
-    Progress,
-    Removed,
-    Turn,
-    Verdict,
-    WorkerRow,
-)
 from queuectl_engine.repository.sqlite import (
-    acts,
     adding,
-    claiming,
-    editing,
     foreign,
-    hooks,
-    labels,
     migrating,
-    mutexes,
-    needs,
     place,
-    pools,
-    pruning,
-    reading,
-    schedules,
     soundness,
-    telling,
-    turns,
     upkeep,
     watch,
 )
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.rows import ms
-from queuectl_engine.schedule import Fired, NewSchedule, Schedule
+from queuectl_engine.repository.values import ms
+from queuectl_engine.states import State, View
+
+# Each method imports what it alone uses, but for what opening and adding need.
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from queuectl_engine.filter import Filter
+    from queuectl_engine.hook import DueHook, Hook, HookEvent
+    from queuectl_engine.job import (
+        Added,
+        Attempt,
+        Cause,
+        Chunk,
+        Context,
+        Counts,
+        Event,
+        Happening,
+        Job,
+        LabelInfo,
+        Need,
+        NewJob,
+        QueueInfo,
+        Ran,
+    )
+    from queuectl_engine.metrics import QueueMetrics
+    from queuectl_engine.plan import Act, Was
+    from queuectl_engine.repository.protocol import (
+        Asked,
+        AttemptId,
+        Claim,
+        Ended,
+        Key,
+        Matches,
+        Orphan,
+        Page,
+        PoolRow,
+        Progress,
+        Removed,
+        Turn,
+        Verdict,
+        WorkerRow,
+    )
+    from queuectl_engine.repository.sqlite.pruning import Keeper
+    from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
 @soundness.damage_explained
@@ -98,8 +89,7 @@ class SqliteRepository:
         self._version = -1
         self._doubtful: list[Claim] = []  # of a COMMIT that failed: they may be ours
         self._doubtful_hooks: list[DueHook] = []
-        self._keeper = pruning.Keeper()
-        self.run_directory = Path(f"{db.path}.d")
+        self._keeper: Keeper | None = None
 
     @classmethod
     def open(
@@ -141,6 +131,12 @@ class SqliteRepository:
             raise
         return cls(db)
 
+    @property
+    def run_directory(self) -> Path:
+        from pathlib import Path
+
+        return Path(f"{self._db.path}.d")
+
     def close(self) -> None:
         self._db.close()
 
@@ -162,12 +158,18 @@ class SqliteRepository:
         return str(self._db.value("SELECT uuid FROM meta"))
 
     def get(self, ids: Collection[int]) -> dict[int, Job]:
+        from queuectl_engine.repository.sqlite import reading
+
         return reading.get(self._db, ids)
 
     def find_keys(self, keys: Collection[str]) -> dict[str, int]:
+        from queuectl_engine.repository.sqlite import reading
+
         return reading.find_keys(self._db, keys)
 
     def keys_like(self, prefix: str, *, limit: int) -> dict[str, int]:
+        from queuectl_engine.repository.sqlite import reading
+
         return reading.keys_like(self._db, prefix, limit)
 
     def page(
@@ -181,6 +183,8 @@ class SqliteRepository:
         states: Collection[State] | None = None,
         cause: int | None = None,
     ) -> Page:
+        from queuectl_engine.repository.sqlite import reading
+
         with self._db.reading():
             return reading.page(
                 self._db,
@@ -205,6 +209,8 @@ class SqliteRepository:
         cause: int | None = None,
         until: datetime | None = None,
     ) -> Matches:
+        from queuectl_engine.repository.sqlite import reading
+
         with self._db.reading():
             return reading.scan(
                 self._db,
@@ -219,64 +225,98 @@ class SqliteRepository:
             )
 
     def causes(self, *, limit: int, wanted: Filter) -> list[Cause]:
+        from queuectl_engine.repository.sqlite import reading
+
         with self._db.reading():
             return reading.causes(self._db, limit, wanted)
 
     def cause(self, cause_id: int) -> Cause | None:
+        from queuectl_engine.repository.sqlite import reading
+
         return reading.cause(self._db, cause_id)
 
     def place(self, view: View, job: Job) -> Key:
+        from queuectl_engine.repository.sqlite import reading
+
         return reading.place(view, job)
 
     def counts(self) -> Counts:
+        from queuectl_engine.repository.sqlite import reading
+
         with self._db.reading():
             return reading.counts(self._db)
 
     def queues(self) -> list[QueueInfo]:
+        from queuectl_engine.repository.sqlite import reading
+
         with self._db.reading():
             return reading.queues(self._db)
 
     def last_ran(self, *, limit: int) -> list[Ran]:
+        from queuectl_engine.repository.sqlite import reading
+
         return reading.last_ran(self._db, limit)
 
     def labels(self, *, limit: int) -> list[LabelInfo]:
+        from queuectl_engine.repository.sqlite import labels
+
         return labels.labels(self._db, limit)
 
     def needs(self, job: int) -> list[Need]:
+        from queuectl_engine.repository.sqlite import needs
+
         return needs.needs(self._db, job)
 
     def dependants(self, job: int, *, limit: int) -> list[int]:
+        from queuectl_engine.repository.sqlite import needs
+
         return needs.dependants(self._db, job, limit)
 
     def attempts(self, job: int) -> list[Attempt]:
+        from queuectl_engine.repository.sqlite import reading
+
         return reading.attempts(self._db, job)
 
     def events(self, job: int) -> list[Event]:
+        from queuectl_engine.repository.sqlite import reading
+
         with self._db.reading():
             return reading.events(self._db, job)
 
     def output(self, job: int, number: int, *, after: int = -1, limit: int = 0) -> list[Chunk]:
+        from queuectl_engine.repository.sqlite import reading
+
         with self._db.reading():
             return reading.output(self._db, job, number, after, limit)
 
     def context(self, context_id: int) -> Context:
+        from queuectl_engine.repository.sqlite import reading
+
         return reading.context(self._db, context_id)
 
     def happenings(
         self, *, since: int | None, limit: int, job: int | None = None
     ) -> tuple[list[Happening], int]:
+        from queuectl_engine.repository.sqlite import hearing
+
         with self._db.reading():
-            return telling.happenings(self._db, since, limit, job)
+            return hearing.happenings(self._db, since, limit, job)
 
     def last_happening(self) -> int:
-        return telling.last(self._db)
+        from queuectl_engine.repository.sqlite import hearing
+
+        return hearing.last(self._db)
 
     def metrics(self) -> list[QueueMetrics]:
+        from queuectl_engine.repository.sqlite import hearing
+
         with self._db.reading():
-            return telling.metrics(self._db)
+            return hearing.metrics(self._db)
 
     def oldest_due(self) -> datetime | None:
-        return telling.oldest_due(self._db)
+        from queuectl_engine.repository.sqlite import hearing
+
+        return hearing.oldest_due(self._db)
 
     # -- people: acts
 
@@ -288,17 +328,23 @@ class SqliteRepository:
         now: datetime,
         run_at: datetime | None = None,
     ) -> None:
+        from queuectl_engine.repository.sqlite import acts
+
         with self._db.writing():
             acts.requeue(self._db, ids, user, now, run_at)
         self.ring()
 
     def cancel(self, ids: Sequence[int], *, user: str, now: datetime) -> list[int]:
+        from queuectl_engine.repository.sqlite import acts
+
         with self._db.writing():
             running = acts.cancel(self._db, ids, user, now)
         self.ring()
         return running
 
     def delete(self, ids: Sequence[int], *, user: str, now: datetime) -> None:
+        from queuectl_engine.repository.sqlite import acts
+
         with self._db.writing():
             acts.delete(self._db, ids, user, now)
         self.ring()
@@ -306,6 +352,8 @@ class SqliteRepository:
             upkeep.purge_deleted(self._db, now)
 
     def ended_before(self, before: datetime) -> Key:
+        from queuectl_engine.repository.sqlite import pruning
+
         return pruning.ended_before(before)
 
     def remove(
@@ -316,20 +364,28 @@ class SqliteRepository:
         states: Collection[State],
         count_only: bool = False,
     ) -> Removed:
+        from queuectl_engine.repository.sqlite import hearing, pruning
+
         if count_only:
             with self._db.reading():
                 return pruning.remove(self._db, ids, before, states, count_only=True)
-        telling.tally(self._db)  # its sums are made of what is about to go
+        hearing.tally(self._db)  # its sums are made of what is about to go
         with self._db.writing():
             return pruning.remove(self._db, ids, before, states)
 
     def shrink(self) -> int:
+        from queuectl_engine.repository.sqlite import pruning
+
         return pruning.shrink(self._db)
 
     def retention(self) -> timedelta | None:
+        from queuectl_engine.repository.sqlite import pruning
+
         return pruning.retention(self._db)
 
     def set_retention(self, keep: timedelta | None) -> None:
+        from queuectl_engine.repository.sqlite import pruning
+
         with self._db.writing():
             pruning.set_retention(self._db, keep)
 
@@ -343,23 +399,31 @@ class SqliteRepository:
         now: datetime,
         run_at: datetime | None = None,
     ) -> tuple[list[Was], list[int]]:
+        from queuectl_engine.repository.sqlite import acts
+
         with self._db.writing():
             done = acts.act(self._db, what, ids, asked, user, now, run_at)
         self.ring()
         return done
 
     def undo(self, jobs: Sequence[Was], *, user: str, now: datetime) -> int:
+        from queuectl_engine.repository.sqlite import acts
+
         with self._db.writing():
             undone = acts.undo(self._db, jobs, user, now)
         self.ring()
         return undone
 
     def edit(self, job: int, to: NewJob, *, user: str, now: datetime, moved: bool) -> None:
+        from queuectl_engine.repository.sqlite import editing
+
         with self._db.writing():
             editing.edit(self._db, job, to, user, now, moved=moved)
         self.ring()
 
     def pause(self, names: Sequence[str] | None, *, paused: bool) -> list[str]:
+        from queuectl_engine.repository.sqlite import acts
+
         with self._db.writing():
             names = acts.pause(self._db, names, paused=paused)
         if not paused:
@@ -367,6 +431,8 @@ class SqliteRepository:
         return names
 
     def limit(self, names: Sequence[str] | None, max_running: int | None) -> None:
+        from queuectl_engine.repository.sqlite import claiming
+
         with self._db.writing():
             claiming.limit(self._db, names, max_running)
         self.ring()
@@ -383,7 +449,11 @@ class SqliteRepository:
         now: datetime,
         running: int = 0,
     ) -> Turn:
-        db, claims = self._db, list[Claim]()
+        from queuectl_engine.repository.protocol import Turn
+        from queuectl_engine.repository.sqlite import claiming, mutexes, needs, turns
+
+        db = self._db
+        claims: list[Claim] = []
         try:
             with db.writing():
                 settled = [turns.settle(db, one, now) for one in ended]
@@ -412,6 +482,8 @@ class SqliteRepository:
         return Turn(verdicts, tuple(claims), more, next_due, look.stop, taken.hold)
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
+        from queuectl_engine.repository.sqlite import turns
+
         if any(item.leader or item.output.chunks for item in items):
             with self._db.writing():
                 for item in items:
@@ -445,6 +517,8 @@ class SqliteRepository:
         return migrating.is_outdated(self._db)
 
     def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
+        from queuectl_engine.repository.sqlite import pools
+
         with self._db.writing():
             number = pools.start_pool(self._db, pool, now)
         return replace(pool, id=number, started_at=now, lease=None)
@@ -459,6 +533,8 @@ class SqliteRepository:
         self._write("DELETE FROM pool WHERE id = ?", pool)
 
     def start_worker(self, pool: int, number: int, *, now: datetime) -> WorkerRow:
+        from queuectl_engine.repository.sqlite import pools
+
         with self._db.writing():
             return pools.start_worker(self._db, pool, number, now)
 
@@ -466,24 +542,36 @@ class SqliteRepository:
         self._write("UPDATE worker SET pid = ? WHERE id = ?", pid, worker)
 
     def end_worker(self, worker: int) -> None:
+        from queuectl_engine.repository.sqlite import claiming, turns
+
         self._db.always_sync()
         with self._db.writing():
             turns.give_back(self._db, claiming.still_held(self._db, self._doubtful))
             self._db.run("DELETE FROM worker WHERE id = ?", (worker,))
 
     def pools(self) -> list[PoolRow]:
+        from queuectl_engine.repository.sqlite import pools
+
         return pools.pools(self._db)
 
     def workers(self) -> list[WorkerRow]:
+        from queuectl_engine.repository.sqlite import pools
+
         return pools.workers(self._db)
 
     def held_by(self, worker: int) -> list[Orphan]:
+        from queuectl_engine.repository.sqlite import pools
+
         return pools.held_by(self._db, worker)
 
     def strays(self) -> list[Orphan]:
+        from queuectl_engine.repository.sqlite import pools
+
         return pools.strays(self._db)
 
     def lose(self, ended: Sequence[Ended], *, now: datetime) -> tuple[Verdict, ...]:
+        from queuectl_engine.repository.sqlite import turns
+
         with self._db.writing():
             settled = [turns.settle(self._db, one, now) for one in ended]
         self.ring()
@@ -498,10 +586,14 @@ class SqliteRepository:
         )
 
     def resize(self, pool: int, *, by: int | None = None, to: int | None = None) -> int:
+        from queuectl_engine.repository.sqlite import pools
+
         with self._db.writing():
             return pools.resize(self._db, pool, by, to)
 
     def ask_stop(self, pool: int, how: str) -> None:
+        from queuectl_engine.repository.sqlite import pools
+
         with self._db.writing():
             pools.ask_stop(self._db, pool, how)
 
@@ -511,22 +603,32 @@ class SqliteRepository:
     # -- schedules
 
     def add_schedule(self, new: NewSchedule, *, now: datetime) -> tuple[int, bool]:
+        from queuectl_engine.repository.sqlite import schedules
+
         with self._db.writing():
             return schedules.add_schedule(self._db, new, now)
 
     def schedules(self) -> list[Schedule]:
+        from queuectl_engine.repository.sqlite import schedules
+
         with self._db.reading():
             return schedules.schedules(self._db)
 
     def schedule(self, name: int | str) -> Schedule:
+        from queuectl_engine.repository.sqlite import schedules
+
         with self._db.reading():
             return schedules.schedule(self._db, name)
 
     def due_schedules(self, *, now: datetime) -> list[Schedule]:
+        from queuectl_engine.repository.sqlite import schedules
+
         with self._db.reading():
             return schedules.due(self._db, now)
 
     def next_firing(self) -> datetime | None:
+        from queuectl_engine.repository.sqlite import schedules
+
         return schedules.next_firing(self._db)
 
     def fire(
@@ -538,6 +640,8 @@ class SqliteRepository:
         skip: str | None = None,
         trouble: str | None = None,
     ) -> Fired | None:
+        from queuectl_engine.repository.sqlite import schedules
+
         with self._db.writing():
             fired = schedules.fire(self._db, schedule, then, now, skip, trouble)
         if fired is not None and fired.job is not None:
@@ -545,37 +649,53 @@ class SqliteRepository:
         return fired
 
     def run_schedule(self, schedule: Schedule, *, now: datetime) -> int:
+        from queuectl_engine.repository.sqlite import schedules
+
         with self._db.writing():
             job = schedules.run_now(self._db, schedule, now)
         self.ring()
         return job
 
     def pause_schedule(self, schedule: int, *, then: datetime | None) -> None:
+        from queuectl_engine.repository.sqlite import schedules
+
         with self._db.writing():
             schedules.pause(self._db, schedule, then)
 
     def delete_schedule(self, schedule: int) -> None:
+        from queuectl_engine.repository.sqlite import schedules
+
         with self._db.writing():
             schedules.delete(self._db, schedule)
 
     # -- hooks
 
     def set_hook(self, hook: Hook) -> None:
+        from queuectl_engine.repository.sqlite import hooks
+
         with self._db.writing():
             hooks.set_hook(self._db, hook)
 
     def hooks(self) -> list[Hook]:
+        from queuectl_engine.repository.sqlite import hooks
+
         with self._db.reading():
             return hooks.hooks(self._db)
 
     def delete_hook(self, queue: str, event: HookEvent) -> None:
+        from queuectl_engine.repository.sqlite import hooks
+
         with self._db.writing():
             hooks.delete_hook(self._db, queue, event)
 
     def hooks_wait(self) -> bool:
+        from queuectl_engine.repository.sqlite import hooks
+
         return bool(self._doubtful_hooks) or hooks.waiting(self._db)
 
     def take_hooks(self, pool: int, *, room: int) -> list[DueHook]:
+        from queuectl_engine.repository.sqlite import hooks
+
         taken: list[DueHook] = []
         try:
             with self._db.writing():
@@ -588,10 +708,14 @@ class SqliteRepository:
         return taken
 
     def end_hook(self, due: DueHook, pool: int, *, failed: str | None, now: datetime) -> None:
+        from queuectl_engine.repository.sqlite import hooks
+
         with self._db.writing():
             hooks.ended(self._db, due, pool, failed, now)
 
     def give_back_hooks(self, pool: int) -> None:
+        from queuectl_engine.repository.sqlite import hooks
+
         with self._db.writing():
             hooks.give_back(self._db, pool)
 
@@ -604,6 +728,8 @@ class SqliteRepository:
         return datetime.now(UTC)
 
     def promote(self, *, now: datetime) -> bool:
+        from queuectl_engine.repository.sqlite import mutexes, needs, turns
+
         if not (turns.anything_due(self._db, now) or turns.anything_to_tell(self._db)):
             return False
         with self._db.writing():
@@ -614,13 +740,19 @@ class SqliteRepository:
         return turns.anything_due(self._db, now) or turns.anything_to_tell(self._db)
 
     def clamp_retries(self, *, now: datetime) -> None:
+        from queuectl_engine.repository.sqlite import turns
+
         with self._db.writing():
             turns.clamp_retries(self._db, now)
 
     def remaining(self, pool: PoolRow) -> Mapping[State, int]:
+        from queuectl_engine.repository.sqlite import pools
+
         return pools.remaining(self._db, pool)
 
     def stirring(self) -> bool:
+        from queuectl_engine.repository.sqlite import pools
+
         return pools.stirring(self._db)
 
     def changed(self) -> bool:
@@ -637,15 +769,18 @@ class SqliteRepository:
         elif pool is not None:
             bell.ring(str(self.run_directory / pool.directory))
         else:
-            bell.ring_all(str(self.run_directory))
+            bell.ring_all(f"{self._db.path}.d")
 
     def wake_fd(self, pool: PoolRow) -> int:
         return bell.listen(self.run_directory / pool.directory)
 
     def maintain(self, *, now: datetime) -> None:
+        from queuectl_engine.repository.sqlite import hearing, pruning
+
         upkeep.purge_deleted(self._db, now)
-        telling.tally(self._db)
-        telling.forget(self._db)
+        hearing.tally(self._db)
+        hearing.forget(self._db)
+        self._keeper = self._keeper or pruning.Keeper()
         self._keeper.turn(self._db, now)
         upkeep.tidy(self._db)
 

@@ -11,12 +11,13 @@ from typing import Final
 
 from queuectl_engine.errors import KeyTaken
 from queuectl_engine.exit_codes import exit_codes_text
-from queuectl_engine.job import OUTWARD, Added, Context, JobState, NewJob, State
+from queuectl_engine.intake import Added, Context, NewJob
 from queuectl_engine.repository.sqlite import alike, mutexes, needs, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.needs import OF_LABEL
-from queuectl_engine.repository.sqlite.rows import body_of, ids_text, labels_text, ms
+from queuectl_engine.repository.values import body_of, ids_text, labels_text, ms
 from queuectl_engine.safe_text import safe_text
+from queuectl_engine.states import OUTWARD, JobState, State
 
 _NEXT_ID: Final = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'job'"
 

@@ -7,13 +7,11 @@ lose committed data when one connection checkpoints while another commits.
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 import apsw
 
@@ -33,7 +31,6 @@ from queuectl_engine.errors import (
     UsedAfterFork,
 )
 from queuectl_engine.repository.sqlite import watch
-from queuectl_engine.repository.sqlite.holder import holder
 from queuectl_engine.safe_text import safe_text
 
 Row = tuple[Any, ...]
@@ -383,7 +380,7 @@ class Connection:
     def _open(self) -> None:
         still = self._still or self._frozen
         mode = apsw.SQLITE_OPEN_READONLY if still else apsw.SQLITE_OPEN_READWRITE
-        name = f"file:{quote(self.path)}?immutable=1" if still else self.path
+        name = _immutable(self.path) if still else self.path
         flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if still else 0)
         self._raw = apsw.Connection(name, flags)
         self._full, self._log_pages = True, 0
@@ -430,6 +427,8 @@ class Connection:
     def _keep_waiting(self, calls: int) -> bool:
         # SQLite's own handler sleeps in fixed steps up to 100 ms; short random ones keep the worst
         # wait of a busy pool low and wake nobody in step with the others.
+        import random
+
         now = time.monotonic()
         if calls == 0:
             self._waiting_since = now
@@ -463,6 +462,12 @@ class Connection:
         return self.condemn(str(error))
 
 
+def _immutable(path: str) -> str:
+    from urllib.parse import quote
+
+    return f"file:{quote(path)}?immutable=1"
+
+
 def _unbindable(error: OverflowError | UnicodeEncodeError) -> BadInput:
     """What is asked for is nothing that a database could hold."""
     if isinstance(error, OverflowError):
@@ -479,6 +484,8 @@ def _plain(error: apsw.Error, path: str) -> QueuectlError:
     match error:
         # "Locking protocol" is what SQLite says after ten seconds without a lock for reading.
         case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
+            from queuectl_engine.repository.sqlite.holder import holder
+
             return StorageBusy(
                 f"{where} is locked by {holder(path) or 'another process'}; try again"
             )

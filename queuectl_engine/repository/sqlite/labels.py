@@ -6,10 +6,13 @@ cost jobs without labels nothing. A label goes with the last job that has it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from queuectl_engine.job import LabelInfo, State
 from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.states import State
+
+if TYPE_CHECKING:
+    from queuectl_engine.job import LabelInfo
 
 _NAMED: Final = "(SELECT label.id FROM json_each({job}.labels) JOIN label ON label.name = value)"
 _OLD: Final = _NAMED.format(job="old")
@@ -77,6 +80,8 @@ _LABELS: Final = """
 
 def labels(db: Connection, limit: int) -> list[LabelInfo]:
     """The first labels by name, with their counts: reads a row a label and state."""
+    from queuectl_engine.job import LabelInfo
+
     found: dict[str, dict[State, int]] = {}
     for name, state, n in db.run(_LABELS, (limit,)):
         found.setdefault(name, {})[State(state)] = n

@@ -8,22 +8,18 @@ takes nothing new from the moment of the upgrade on.
 from __future__ import annotations
 
 import os
-import random
 import time
-import uuid
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 import apsw
 
 from queuectl_engine.errors import NotAQueue, StorageBusy, StorageError
 from queuectl_engine.new_job import user_name
-from queuectl_engine.repository.holding import is_held
-from queuectl_engine.repository.sqlite import copying, schema
+from queuectl_engine.repository.sqlite import schema
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.rows import ms
 from queuectl_engine.repository.sqlite.upkeep import machine_id
+from queuectl_engine.repository.values import ms
 from queuectl_engine.safe_text import safe_text
 
 MOVED: Final = 1_000_000  # the format of a file whose jobs are elsewhere: all may only look
@@ -151,6 +147,8 @@ def _begin_log(db: Connection) -> None:
 
     Of several that do so at once, SQLite lets some fail without having waited.
     """
+    import random
+
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -166,6 +164,8 @@ def _begin_log(db: Connection) -> None:
 
 
 def _upgrade(db: Connection, now: datetime) -> None:
+    from queuectl_engine.repository.sqlite import copying
+
     with db.writing():
         version = version_of(db)
         if version >= schema.VERSION:  # another process was faster
@@ -178,6 +178,10 @@ def _upgrade(db: Connection, now: datetime) -> None:
 
 def _refuse_pools(db: Connection, version: int) -> None:
     """Raise StorageError while a pool lives that could not write the new schema."""
+    from pathlib import Path
+
+    from queuectl_engine.repository.holding import is_held
+
     knows = "ifnull(format, 1)" if version > 1 else "1"  # the column came with step 2
     for name, directory, pid, known in db.run(f"SELECT name, directory, pid, {knows} FROM pool"):
         if known < schema.MIN_WRITER and is_held(Path(f"{db.path}.d", directory)):
@@ -194,6 +198,8 @@ def _still_ours(db: Connection) -> None:
 
 
 def _describe(db: Connection, now: datetime, durability: str) -> None:
+    import uuid
+
     row = (
         schema.MIN_READER,
         schema.MIN_WRITER,

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from queuectl_engine.errors import BadInput, NoSuchJob
-from queuectl_engine.job import After, Need, State
-from queuectl_engine.lifecycle import MET_BY
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.rows import ms, need_of
+from queuectl_engine.repository.values import ms
 from queuectl_engine.safe_text import safe_text
+from queuectl_engine.states import MET_BY, After, State
+
+if TYPE_CHECKING:
+    from queuectl_engine.job import Need
 
 RELEASED_AT_ONCE: Final = 100
 MOST_NEEDS: Final = 10_000  # of one job
@@ -130,6 +132,8 @@ def release(db: Connection, now: datetime) -> int:
 
 def needs(db: Connection, child: int) -> list[Need]:
     """All jobs that a job waits for or did, in the order in which they were named."""
+    from queuectl_engine.repository.sqlite.rows import need_of
+
     return [need_of(*row, met=bool(met)) for *row, met in db.run(_NEEDS, (child,))]
 
 

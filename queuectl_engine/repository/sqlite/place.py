@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import Final
 
 from queuectl_engine.errors import NotAQueue, StorageError, UnsafeStorage
@@ -34,8 +33,8 @@ def canonical(location: str) -> str:
     """
     if "\0" in location or location != location.encode("utf-8", "replace").decode():
         raise NotAQueue(f"the name {safe_text(location)} is not valid UTF-8; choose another one")
-    path = Path(location)
-    return os.path.join(os.path.realpath(path.parent), path.name)
+    directory, name = os.path.split(location.rstrip("/") or "/")
+    return os.path.join(os.path.realpath(directory or "."), name)
 
 
 def check_place(path: str, *, allow_owner: bool = False) -> None:
@@ -74,7 +73,7 @@ def check_directory(directory: str, *, allow_owner: bool = False) -> None:
     if (kind := file_system(directory)) in _NETWORK:
         raise UnsafeStorage(
             f"{safe_text(directory)} is on a network file system ({kind}), which loses data; "
-            f"use a local path such as {Path.home() / '.local/share/queuectl/queue.db'}"
+            f"use a local path such as {os.path.expanduser('~/.local/share/queuectl/queue.db')}"
         )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.rows import ms
+from queuectl_engine.repository.values import ms
 from queuectl_engine.safe_text import safe_text
 
 UNDO_TIME: Final = timedelta(minutes=1)
@@ -51,7 +50,8 @@ def trust(db: Connection) -> None:
 def machine_id() -> str:
     """This machine's lasting identity, '' where it has none (machine-id(5))."""
     try:
-        return Path("/etc/machine-id").read_text(encoding="ascii").strip()
+        with open("/etc/machine-id", encoding="ascii") as file:
+            return file.read().strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -1,0 +1,62 @@
+"""Values as stored, the same in every store: moments, labels, contexts.
+
+Apart from `rows.py`, which makes jobs of them and so needs all the words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from queuectl_engine.errors import StorageError
+from queuectl_engine.intake import Context
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MS: Final = timedelta(milliseconds=1)
+
+
+def ids_text(first: int, last: int) -> str:
+    """Jobs with ids in a row, for people."""
+    return f"job {first}" if first == last else f"jobs {first} to {last}"
+
+
+def ms(moment: datetime) -> int:
+    """Milliseconds since 1970, rounded down."""
+    return (moment - _EPOCH) // MS
+
+
+def moment(value: int) -> datetime:
+    """The inverse of `ms`. Raises StorageError for what we never wrote."""
+    try:
+        return _EPOCH + value * MS
+    except OverflowError:
+        raise StorageError(
+            "the database is damaged: it holds a time outside of the calendar"
+        ) from None
+
+
+def moment_or_none(value: int | None) -> datetime | None:
+    """Like `moment`, and None stays None."""
+    return None if value is None else moment(value)
+
+
+def labels_text(labels: Sequence[str]) -> str | None:
+    """Labels as stored: NULL for none, so that jobs without them cost nothing."""
+    return json.dumps(list(labels)) if labels else None
+
+
+def body_of(context: Context) -> str:
+    """A context as stored: the same text for the same context."""
+    body: dict[str, Any] = {
+        "cwd": context.cwd,
+        "umask": context.umask,
+        "shell": context.shell,
+        "user": context.user,
+        "captured": dict(context.captured),
+        "env": dict(context.env),
+        **({"secrets": sorted(context.secrets)} if context.secrets else {}),
+        **({"shell_asked": True} if context.shell_asked else {}),
+    }
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
