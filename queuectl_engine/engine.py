@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from types import TracebackType
@@ -92,7 +91,7 @@ def open_engine(
     """
     chosen = db if isinstance(db, Database) else choose_database(os.fspath(db) if db else None)
     if allow_owner:
-        chosen = replace(chosen, allow_owner=True)
+        chosen = chosen._replace(allow_owner=True)
     repository = open_repository(
         chosen.location,
         create=not read_only and (create or chosen.own),

@@ -11,7 +11,7 @@ from queuectl_engine.errors import BadInput
 from queuectl_engine.safe_text import safe_text
 
 HIGHEST: Final = 255  # of an exit status, wait(2)
-_RANGE: Final = re.compile(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?")
+_RANGE: Final = r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?"
 
 
 def parse_exit_codes(text: str) -> tuple[int, ...]:
@@ -20,7 +20,7 @@ def parse_exit_codes(text: str) -> tuple[int, ...]:
         return ()
     codes: list[int] = []
     for part in text.split(","):
-        match = _RANGE.fullmatch(part)
+        match = re.fullmatch(_RANGE, part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last:
             raise BadInput(f"'{safe_text(part.strip())}' is no exit code; try 75,124 or 64-78")

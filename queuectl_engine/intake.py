@@ -1,11 +1,13 @@
-"""What `add` takes and what it answers, as frozen values. See `job.py` for all the others."""
+"""What `add` takes and what it answers, as frozen values. See `job.py` for all the others.
 
-from __future__ import annotations
+Named tuples, which are made ten times as fast as dataclasses, and annotations that are no text to
+be compiled: every `add` pays for that.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from queuectl_engine.states import After, JobState
 
@@ -15,8 +17,7 @@ DEFAULT_SHELL: Final = "/bin/sh"
 DEFAULT_HOOK_TIMEOUT: Final = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a job sees around it, captured at `add` and stored once for all jobs that share it.
 
     `captured` holds the few variables of the adding process that a job gets over the pool's own
@@ -28,8 +29,8 @@ class Context:
     umask: int
     shell: str = DEFAULT_SHELL
     user: str = ""
-    captured: Mapping[str, str | None] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
+    captured: Mapping[str, str | None] = MappingProxyType({})
+    env: Mapping[str, str] = MappingProxyType({})
     secrets: tuple[str, ...] = ()
     shell_asked: bool = False
 
@@ -39,8 +40,7 @@ class Context:
         return self.shell == DEFAULT_SHELL and not self.shell_asked
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A job that is not stored yet. Make it with `Engine.new_job`, which checks every field.
 
     `argv` None means that `context.shell -c command` runs, or, where that means the same, the
@@ -68,12 +68,11 @@ class NewJob:
     on_dead: str | None = None
     on_completed: str | None = None
     origin: str | None = None
-    after: Mapping[After, tuple[int | str, ...]] = field(default_factory=dict)  # ids or keys
+    after: Mapping[After, tuple[int | str, ...]] = MappingProxyType({})  # ids or keys
     mutex: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(NamedTuple):
     """What `add` did with one new job.
 
     `created` is False when its key was there already, or its origin had been imported. `state` is

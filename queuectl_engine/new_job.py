@@ -3,8 +3,6 @@
 One place for the limits, whether a job comes from the command line, a screen, a file or Python.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,7 +61,7 @@ _TYPES: Final[Mapping[str, tuple[type | UnionType, str]]] = {
     "after_fail": (list | tuple, "a list of ids or keys"),
     "mutex": (str | None, "text"),
 }
-_QUEUE_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}")
+_QUEUE_NAME: Final = r"[^\s\x00-\x1f\x7f-\x9f]{1,100}"
 
 
 class Policy(TypedDict, total=False):
@@ -159,7 +157,7 @@ class Changes(Policy, total=False):
     command: str | Sequence[str]
 
 
-def edited(job: Job, context: Context, changes: Changes) -> NewJob:
+def edited(job: "Job", context: Context, changes: Changes) -> NewJob:
     """The job as it would be added now, with these changes. Raises BadInput."""
     policy = Policy(
         queue=job.queue,
@@ -193,7 +191,9 @@ def check_moment(run_at: datetime) -> None:
 
 def check_queue(name: str) -> None:
     """Raise BadInput unless `name` can name a queue: 1 to 100 characters without white space."""
-    if not _QUEUE_NAME.fullmatch(name) or not _encodable(name):
+    if name == DEFAULT_QUEUE:  # most of the time
+        return
+    if not re.fullmatch(_QUEUE_NAME, name) or not _encodable(name):
         raise BadInput(
             f"queue name '{safe_text(name[:40])}' must be 1 to 100 characters without spaces"
         )
@@ -233,7 +233,7 @@ def _is_label(text: str) -> bool:
 
 def check_mutex(name: str) -> None:
     """Raise BadInput unless `name` can name a mutex: the same as for a queue."""
-    if not _QUEUE_NAME.fullmatch(name) or not _encodable(name):
+    if not re.fullmatch(_QUEUE_NAME, name) or not _encodable(name):
         raise BadInput(f"mutex '{safe_text(name[:40])}' must be 1 to 100 characters without spaces")
 
 
@@ -503,7 +503,7 @@ def _captured(around: Mapping[str, str], names: Sequence[str]) -> dict[str, str 
 def _umask() -> int:
     # os.umask() can only be read by setting it, which other threads would see.
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as status:
             for line in status:
                 if line.startswith("Umask:"):
                     return int(line.split()[1], 8)

@@ -6,9 +6,7 @@ rule is that of sshd's StrictModes and of PostgreSQL's data directory. Standard 
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import stat
 from contextlib import suppress
 from typing import Final
@@ -147,6 +145,9 @@ def _refuse_writers(path: str, info: os.stat_result) -> None:
 
 def _is_private_group(info: os.stat_result) -> bool:
     """Whether it is the owner's own group, which many systems give to each user alone."""
+    import grp
+    import pwd
+
     try:
         group, owner = grp.getgrgid(info.st_gid), pwd.getpwuid(info.st_uid)
     except KeyError:
@@ -170,6 +171,8 @@ def _is_unmapped(owner: int, info: os.stat_result) -> bool:
 
 
 def _name(uid: int) -> str:
+    import pwd
+
     try:
         return safe_text(pwd.getpwuid(uid).pw_name)
     except KeyError:

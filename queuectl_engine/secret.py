@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 LARGEST: Final = 64 * 1024  # bytes; Linux takes 128 KiB for a variable, execve(2)
 MOST: Final = 50  # of one job
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
 _OURS: Final = "QUEUECTL_"
 
 
 def check_secret(name: object) -> str:
     """The name. Raises BadInput unless it can name a secret: as a variable, and not one of ours."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         raise BadInput(
             f"secret '{safe_text(str(name)[:40])}' must be 1 to 100 letters, digits and _"
         )
@@ -54,7 +54,7 @@ class Secrets:
             raise StorageError(
                 f"cannot look into {safe_text(str(self.directory))}: {error.strerror}"
             ) from error
-        return sorted(name for name in found if _NAME.fullmatch(name))
+        return sorted(name for name in found if re.fullmatch(_NAME, name))
 
     def value(self, name: str) -> str:
         """What a job gets, without a newline at its end. The value is in no error.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from queuectl_engine import private
 from queuectl_engine.errors import BadInput, UnsafeStorage
@@ -19,8 +19,7 @@ DB_VARIABLE: Final = "QUEUECTL_DB"
 LOCAL_NAME: Final = "queue.db"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What the config file may set.
 
     `shell` runs the commands that are one line; `capture_env` names further variables that a job
@@ -31,13 +30,17 @@ class Settings:
 
     shell: str = DEFAULT_SHELL
     capture_env: tuple[str, ...] = ()
-    keys: Mapping[str, str] = field(default_factory=dict)
-    secrets: str = field(default_factory=lambda: _own_secrets(os.environ))
-    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    keys: Mapping[str, str] = MappingProxyType({})
+    secrets: str = ""
+    passwords: Mapping[str, str] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        """What it says; but no password."""
+        shown = {**self._asdict(), "passwords": "..."}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(NamedTuple):
     """The chosen database: `location` is an absolute path or a URL, `why` says who chose it.
 
     `own` marks the user's private default, which is made when first needed; `allow_owner` lets it
@@ -141,7 +144,7 @@ def _parsed(text: str, path: str) -> Settings:
         raise BadInput(f"{path} is not TOML: it is nested too deeply") from None
     except ValueError as error:  # also a number of thousands of digits
         raise BadInput(f"{path} is not TOML: {safe_text(str(error))}") from error
-    known = {f.name for f in fields(Settings)}
+    known = set(Settings._fields)
     if unknown := sorted(set(values) - known):
         raise BadInput(f"{path} sets {unknown[0]!r}, which is none of {', '.join(sorted(known))}")
     shell = values.get("shell", DEFAULT_SHELL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def test_a_sequence_is_an_argv_and_reads_quoted() -> None:
 
 
 def test_a_log_file_is_named_from_where_the_job_runs() -> None:
-    there = replace(CONTEXT, cwd="/srv/app")
+    there = CONTEXT._replace(cwd="/srv/app")
 
     assert new_job("true", there, log_file="logs/../x.log").log_file == "/srv/app/x.log"
     assert new_job("true", there, log_file="/var/x.log").log_file == "/var/x.log"

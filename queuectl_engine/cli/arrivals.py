@@ -146,7 +146,7 @@ class Builder:
             job = self._engine.new_job(arrival.command, self._context(arrival.around), **policy)
         except BadInput as error:
             raise BadInput(f"{self.unit} {arrival.line}: {error}") from error
-        return replace(job, origin=arrival.origin)
+        return job._replace(origin=arrival.origin)
 
     def _context(self, around: Around) -> Context:
         # Not checked: the directory may be on a disk that is not mounted yet.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn, cast
 
@@ -32,7 +31,7 @@ class LineReader:
         if self._first is None:
             self._first = self._engine.new_job(line, self._context, **self._policy)
         check_lines([line])
-        return replace(self._first, command=line)
+        return self._first._replace(command=line)
 
 
 class ObjectReader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queuectl_engine.cli.terminal import note
@@ -21,7 +20,7 @@ class Session:
 
     def database(self, *, quiet: bool = False) -> Database:
         """The chosen database; a person is told which, when nothing on the line says it."""
-        chosen = replace(choose_database(self.flag), allow_owner=self.allow_owner)
+        chosen = choose_database(self.flag)._replace(allow_owner=self.allow_owner)
         if not (quiet or self.flag or chosen.why == "in this directory"):
             note(f"database {chosen.location} ({chosen.why})")
         return chosen

@@ -53,11 +53,12 @@ def wait(
     if (every or queue is not None) == bool(jobs):
         raise BadInput("say what to wait for: ids or keys, or --all, or --queue NAME")
     seconds = None if timeout is None else timeout.total_seconds()
+    since = datetime.now(UTC) - timedelta(milliseconds=1)  # moments are stored so
     with session.open() as engine:
         if jobs:
             _wait_for(engine, jobs, seconds, as_json)
         else:
-            _wait_until_empty(engine, queue, seconds, as_json)
+            _wait_until_empty(engine, queue, since, seconds, as_json)
 
 
 def _wait_for(engine: Engine, jobs: tuple[str, ...], seconds: float | None, as_json: bool) -> None:
@@ -85,13 +86,12 @@ def _judge(jobs: list[Job]) -> None:
 
 
 def _wait_until_empty(
-    engine: Engine, queue: str | None, seconds: float | None, as_json: bool
+    engine: Engine, queue: str | None, since: datetime, seconds: float | None, as_json: bool
 ) -> None:
     if queue is not None:
         check_queue(queue)
         if queue not in {each.name for each in engine.queues()}:
             raise BadInput(f"no queue {queue}; 'queuectl queues' lists them")
-    since = datetime.now(UTC) - timedelta(milliseconds=1)  # moments are stored so
     _note_what_hinders(engine, queue)
     empty = engine.wait_until_empty(queue, timeout=seconds)
     died = list(_died_since(engine, queue, since))

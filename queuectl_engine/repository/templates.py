@@ -6,7 +6,6 @@ So a new field of a job is carried without a word here.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +14,10 @@ from queuectl_engine.job import Context, NewJob
 
 def template_of(job: NewJob) -> str:
     """The job as text."""
-    given = {each.name: getattr(job, each.name) for each in fields(job) if each.name != "context"}
-    defaults = {each.name: each.default for each in fields(job)}
-    changed = {name: value for name, value in given.items() if value != defaults[name]}
+    given = job._asdict()
+    del given["context"]
+    defaults = job._field_defaults
+    changed = {name: value for name, value in given.items() if value != defaults.get(name)}
     return json.dumps(changed, default=_packed)
 
 

@@ -48,14 +48,14 @@ def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
 
 
 def test_what_was_asked_for_wins_over_what_was_captured() -> None:
-    asked = replace(CLAIM, context=replace(CONTEXT, env={"PATH": "/mine", "TZ": "Asia/Tokyo"}))
+    asked = replace(CLAIM, context=CONTEXT._replace(env={"PATH": "/mine", "TZ": "Asia/Tokyo"}))
     found = Environments("/srv/queue.db", POOL).of(asked, {})
     assert (found["PATH"], found["TZ"]) == ("/mine", "Asia/Tokyo")
 
 
 def test_surroundings_are_made_anew_for_another_context() -> None:
     environments = Environments("/srv/queue.db", POOL)
-    other = replace(CLAIM, context=replace(CLAIM.context, env={"MODE": "other"}))
+    other = replace(CLAIM, context=CLAIM.context._replace(env={"MODE": "other"}))
 
     first = environments.of(CLAIM, {})
     second = environments.of(other, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -68,7 +67,7 @@ def test_surroundings_are_stored_once_and_given_to_whoever_runs_the_job(
     repo: JobRepository, drive: Driver
 ) -> None:
     other = capture_context(env={"A": "\u00e9\n'"}, around={"PATH": "/x", "TZ": ""})
-    jobs = [new("a"), new("b"), replace(new("c"), context=other)]
+    jobs = [new("a"), new("b"), new("c")._replace(context=other)]
     first, second, third = [drive.get(added.id) for added in repo.add(jobs, now=NOON)]
 
     assert first.context_id == second.context_id != third.context_id

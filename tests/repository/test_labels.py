@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from dataclasses import replace
 
 import pytest
 
@@ -94,7 +93,7 @@ def test_counts_equal_a_recount_after_anything(repo: JobRepository, drive: Drive
             case 6:
                 waiting = [job for job in jobs if job.stored in (State.READY, State.DEAD)]
                 for job in waiting[:2]:
-                    to = replace(new(), labels=tuple(chance.sample(names, chance.randint(0, 2))))
+                    to = new()._replace(labels=tuple(chance.sample(names, chance.randint(0, 2))))
                     repo.edit(job.id, to, user="ada", now=drive.now, moved=False)
         drive.later()
         if chance.random() < 0.1:

@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -345,7 +344,7 @@ def test_who_may_add_adds_and_does_nothing_else(url: str, repo: PostgresReposito
     drive = Driver(repo)
     with closing(PostgresRepository.open(granted(url, "add"))) as adding_only:
         first = adding_only.add([new(key="a", labels=["l"], queue="q")], now=NOON)[0].id
-        second = adding_only.add([replace(new(after_ok=["a"], mutex="m"), origin="x")], now=NOON)[
+        second = adding_only.add([new(after_ok=["a"], mutex="m")._replace(origin="x")], now=NOON)[
             0
         ].id
         assert [job.stored for job in adding_only.get([first, second]).values()] == [

@@ -70,7 +70,7 @@ def test_a_schedule_is_kept_as_it_was_asked_for(clock: Clock) -> None:
     found = clock.repo.schedule("nightly")
     assert created
     assert (found.id, found.name, found.expression) == (number, "nightly", "0 3 * * *")
-    assert found.job == replace(job, schedule=number)
+    assert found.job == job._replace(schedule=number)
     assert found.job.context == CONTEXT
     assert (found.zone, found.missed, found.overlap) == ("Europe/Berlin", Missed.SKIP, False)
     assert found.next_at == NOON + 14 * HOUR

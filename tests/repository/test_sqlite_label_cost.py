@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 
 import apsw
 import pytest
@@ -20,7 +19,7 @@ class Labelled(Crowd):
     """The same crowd, and every job has two of four labels."""
 
     def job(self, number: int) -> NewJob:
-        return replace(super().job(number), labels=("all", f"label-{number % 3}"))
+        return super().job(number)._replace(labels=("all", f"label-{number % 3}"))
 
 
 Crowds = dict[str, Crowd]

@@ -205,7 +205,7 @@ class FakeQueue:
         return self.history.get(int(id_or_key), [])
 
     def context_of(self, job: Job) -> Context:
-        return replace(CONTEXT, cwd="/srv/app")
+        return CONTEXT._replace(cwd="/srv/app")
 
     def output(
         self, id_or_key: int | str, attempt: int | None = None, *, after: int = -1, limit: int = 0

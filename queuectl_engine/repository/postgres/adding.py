@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -60,7 +59,7 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
 
 def add_lines(db: Connection, first: NewJob, lines: Sequence[str], now: datetime) -> list[int]:
     """Store a job, and one like it for each of the lines; see `JobRepository.add_lines`."""
-    jobs = [first, *(replace(first, command=line) for line in lines)]
+    jobs = [first, *(first._replace(command=line) for line in lines)]
     return [added.id for added in add(db, jobs, now)]
 
 

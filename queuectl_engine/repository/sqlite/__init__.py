@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -517,6 +516,8 @@ class SqliteRepository:
         return migrating.is_outdated(self._db)
 
     def start_pool(self, pool: PoolRow, *, now: datetime) -> PoolRow:
+        from dataclasses import replace
+
         from queuectl_engine.repository.sqlite import pools
 
         with self._db.writing():

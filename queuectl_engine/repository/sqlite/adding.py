@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -43,7 +42,7 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
 def add_lines(db: Connection, first: NewJob, lines: Sequence[str], now: datetime) -> list[int]:
     """Store a job, and one like it for each of the lines; see `JobRepository.add_lines`."""
     if first.mutex is not None or first.labels or first.after:  # they are not all alike
-        jobs = [first, *(replace(first, command=line) for line in lines)]
+        jobs = [first, *(first._replace(command=line) for line in lines)]
         return [added.id for added in add(db, jobs, now)]
     number = db.value(_NEXT_ID) or 1
     state = State.SCHEDULED if first.run_at and first.run_at > now else State.READY

@@ -5,7 +5,6 @@ The guard is in the WHERE of `_MOVE`: of all that want to meet a time, one still
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -120,7 +119,7 @@ def fire(
         return None
     if skip is None and (unended := _unended(db, which)):
         skip = f"skipped: {unended}"
-    job = None if skip else _add(db, replace(which.job, run_at=which.next_at), now)
+    job = None if skip else _add(db, which.job._replace(run_at=which.next_at), now)
     result = (skip or "added") + (f"; it stops here: {trouble}" if trouble else "")
     db.run(_MET, {"id": which.id, "job": job, "result": result})
     return Fired(job, result)

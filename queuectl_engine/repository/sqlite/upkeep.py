@@ -50,7 +50,7 @@ def trust(db: Connection) -> None:
 def machine_id() -> str:
     """This machine's lasting identity, '' where it has none (machine-id(5))."""
     try:
-        with open("/etc/machine-id", encoding="ascii") as file:
+        with open("/etc/machine-id", encoding="utf-8") as file:
             return file.read().strip()
     except (OSError, UnicodeDecodeError):
         return ""

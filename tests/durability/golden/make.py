@@ -90,7 +90,7 @@ def surroundings(drive: Driver) -> None:
     repo.limit(["web"], 2)
     repo.pause(["later"], paused=True)
     schedules(drive)
-    drive.repo.add([replace(new("came from elsewhere"), origin="tsp:3:ab12")], now=drive.now)
+    drive.repo.add([new("came from elsewhere")._replace(origin="tsp:3:ab12")], now=drive.now)
 
 
 def half_done(drive: Driver) -> None:
