@@ -23,6 +23,8 @@ from queuectl_engine.repository.sqlite import (
     adding,
     foreign,
     migrating,
+    mutexes,
+    needs,
     place,
     soundness,
     upkeep,
@@ -262,13 +264,9 @@ class SqliteRepository:
         return labels.labels(self._db, limit)
 
     def needs(self, job: int) -> list[Need]:
-        from queuectl_engine.repository.sqlite import needs
-
         return needs.needs(self._db, job)
 
     def dependants(self, job: int, *, limit: int) -> list[int]:
-        from queuectl_engine.repository.sqlite import needs
-
         return needs.dependants(self._db, job, limit)
 
     def attempts(self, job: int) -> list[Attempt]:
@@ -449,7 +447,7 @@ class SqliteRepository:
         running: int = 0,
     ) -> Turn:
         from queuectl_engine.repository.protocol import Turn
-        from queuectl_engine.repository.sqlite import claiming, mutexes, needs, turns
+        from queuectl_engine.repository.sqlite import claiming, turns
 
         db = self._db
         claims: list[Claim] = []
@@ -729,7 +727,7 @@ class SqliteRepository:
         return datetime.now(UTC)
 
     def promote(self, *, now: datetime) -> bool:
-        from queuectl_engine.repository.sqlite import mutexes, needs, turns
+        from queuectl_engine.repository.sqlite import turns
 
         if not (turns.anything_due(self._db, now) or turns.anything_to_tell(self._db)):
             return False
