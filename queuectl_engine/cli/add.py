@@ -215,8 +215,8 @@ def _add_one(
         with going_on([added.id]):
             if not quiet:
                 with suppress(StorageError):  # the job is stored, whatever else cannot be told
-                    _hints(engine, policy.get("run_at") if added.created else None)
                     note_stuck(engine, [added.id])
+                    _hints(engine, policy.get("run_at") if added.created else None)
             if wait:
                 engine.wait(added.id)
         if as_json:
@@ -238,13 +238,16 @@ def _add_and_follow(
     session: Session, make: Callable[[Engine], NewJob], policy: Policy, quiet: bool
 ) -> None:
     """Stdout and stderr belong to the job; whatever we say is a note to a person."""
+    # Before the hints: Ctrl+C while classes are made would end us by its signal, not with 130.
+    import queuectl_engine.following  # noqa: F401
+
     with session.open(quiet=quiet) as engine:
         added = engine.add_many([make(engine)])[0]
         with going_on([added.id]):
             if not quiet:
                 note(_sentence(added))
-                _hints(engine, policy.get("run_at") if added.created else None)
                 note_stuck(engine, [added.id])
+                _hints(engine, policy.get("run_at") if added.created else None)
             follow_and_exit(engine, added.id)
 
 
