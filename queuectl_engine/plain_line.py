@@ -7,6 +7,7 @@ line is not plain; the shell then runs it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from queuectl_engine.job import Context, Job
@@ -36,6 +37,7 @@ def runs_directly(job: Job, context: Context) -> bool:
     return job.argv is not None or (context.spares_shell and plain_words(job.command) is not None)
 
 
+@lru_cache(maxsize=64)
 def plain_words(line: str) -> tuple[str, ...] | None:
     """The program and its arguments when a shell would make just that of the line, else None."""
     words: list[str] = []

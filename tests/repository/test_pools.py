@@ -330,12 +330,16 @@ def test_one_pool_can_be_rung_alone(repo: JobRepository, drive: Driver) -> None:
 
         assert (rung(here), rung(there)) == (False, True)
 
+        repo.ring(second, wake_fd=there)
+        assert (rung(here), rung(there)) == (False, True)
+
 
 def test_ringing_never_blocks_and_never_fails(repo: JobRepository, drive: Driver) -> None:
     repo.ring()  # nobody listens yet
     with listening(repo, drive.pool) as bell:
         for _ in range(70_000):  # more bytes than a pipe holds
             repo.ring(drive.pool)
+        repo.ring(drive.pool, wake_fd=bell)
         assert rung(bell)
     repo.ring(drive.pool)  # nobody listens any more
     repo.ring()
