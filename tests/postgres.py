@@ -59,7 +59,7 @@ class Server:
     def __init__(self, standby_of: Server | None = None, /, **settings: str) -> None:
         """Make the cluster, or the copy of another one that follows it; `start` runs it."""
         self.directory = Path(tempfile.mkdtemp(prefix="qpg", dir="/tmp"))
-        self._user = _server_user()
+        self._user = server_user()
         self._settings = {**_QUICK, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 5432
@@ -263,7 +263,7 @@ def with_queue(server: Server) -> str:
     return name
 
 
-def _server_user() -> str | None:
+def server_user() -> str | None:
     """PostgreSQL refuses to run as root."""
     if os.getuid() != 0:
         return None

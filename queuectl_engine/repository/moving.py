@@ -149,7 +149,8 @@ def _open_file(location: str) -> File:
 def _refuse_running(file: File) -> None:
     where = safe_text(file.path)
     if pools := holding.living(Path(f"{file.path}.d")):
-        raise StorageBusy(f"pool {safe_text(pools[0])} runs on {where}; 'queuectl stop' ends it")
+        name = file.value("SELECT name FROM pool WHERE directory = ?", (pools[0],)) or pools[0]
+        raise StorageBusy(f"pool {safe_text(name)} runs on {where}; 'queuectl stop' ends it")
     if left := file.value("SELECT count(*) FROM job WHERE state = 'processing'"):
         raise StorageError(
             f"{left} jobs of {where} are in processing, left by a pool that died; "
