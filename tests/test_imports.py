@@ -12,6 +12,7 @@ import pytest
 import queuectl_engine
 
 PACKAGE = Path(queuectl_engine.__file__).parent
+STORE = PACKAGE / "repository" / "sqlite"
 UNWANTED = {
     "asyncio",
     "click",
@@ -50,6 +51,17 @@ def test_a_fresh_interpreter_loads_only_what_it_needs(tmp_path: Path, use: str) 
     loaded = set(done.stdout.split())
     assert "queuectl_engine.errors" in loaded
     assert {name for name in loaded if name in UNWANTED} == set()
+
+
+def test_a_worker_has_all_that_it_may_need_before_it_begins() -> None:
+    """What it imported later could be of another version."""
+    script = "import queuectl_engine.pool.preload, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    store = {f"queuectl_engine.repository.sqlite.{file.stem}" for file in STORE.glob("[a-z]*.py")}
+    assert store - set(done.stdout.split()) == set()
 
 
 def test_every_public_name_can_be_had_and_type_checkers_see_it_where_it_is() -> None:

@@ -19,7 +19,7 @@ from queuectl_engine.errors import ExitCode, QueuectlError, StorageError
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.supervisor import NameTaken, Supervisor
 from queuectl_engine.pool.systemd import Notifier
-from queuectl_engine.repository import open_repository
+from queuectl_engine.repository import load_store, open_repository
 from queuectl_engine.repository.protocol import JobRepository, PoolRow
 from queuectl_engine.safe_text import safe_text
 
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
         repository = open_repository(
             options.db, timeout=_LOCK_PATIENCE, allow_owner=options.allow_owner
         )
+        load_store(options.db)
         supervisor = Supervisor(repository, options, ready)
         supervisor.run(stopping := lambda: notify("STOPPING=1"))
         while supervisor.forgotten:

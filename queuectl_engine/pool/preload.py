@@ -3,10 +3,10 @@
 import gc
 
 import queuectl_engine.pool.__main__  # each worker imports its main module again (multiprocessing)
-import queuectl_engine.pool.worker
-import queuectl_engine.repository.sqlite.claiming
-import queuectl_engine.repository.sqlite.pools
-import queuectl_engine.repository.sqlite.turns  # noqa: F401 - imported by the verbs that use them
+import queuectl_engine.pool.worker  # noqa: F401 - as above
+from queuectl_engine.repository import load_store
+
+load_store("queue.db")  # what most pools have; a worker on a server loads that one besides
 
 gc.collect()
 gc.freeze()  # a collection in a worker would write to every page, and so copy it

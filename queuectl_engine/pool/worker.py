@@ -48,7 +48,7 @@ from queuectl_engine.pool.receipts import Receipts
 from queuectl_engine.pool.runner import CANNOT_EXECUTE, DESCRIPTORS, NotRun, Run
 from queuectl_engine.pool.slots import free_slot, slot_environment
 from queuectl_engine.pool.space import low_space
-from queuectl_engine.repository import open_repository
+from queuectl_engine.repository import load_store, open_repository
 from queuectl_engine.repository.protocol import (
     Claim,
     Ended,
@@ -116,6 +116,7 @@ def _open(post: Post) -> JobRepository:
         timeout=_LOCK_PATIENCE,
         allow_owner=post.options.allow_owner,
     )
+    load_store(post.options.db)
     if repository.incarnation() != post.database:
         repository.close()
         raise StorageMoved(f"{post.options.db} is another database than that of this pool")

@@ -50,6 +50,19 @@ def open_repository(
     )
 
 
+def load_store(location: str) -> None:
+    """Import all of the code for a database now, not when it is first needed.
+
+    Pools do: it may be another version by then, as programs are upgraded under them.
+    """
+    from importlib import import_module
+    from pkgutil import iter_modules
+
+    package = import_module(f"{__name__}.{'postgres' if is_url(location) else 'sqlite'}")
+    for module in iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+
+
 def create_database(
     location: str,
     *,
