@@ -77,6 +77,10 @@ class Lease:
         """Whether so much of it has gone by since the last renewal."""
         return self.ends and self.age() >= part * self._seconds
 
+    def lasts(self, part: float) -> float:
+        """Seconds that so much of it takes."""
+        return part * self._seconds
+
     def until(self, part: float) -> float:
         """Seconds until so much of it has gone by; negative when it has."""
         return part * self._seconds - self.age() if self.ends else inf

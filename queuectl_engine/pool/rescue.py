@@ -97,22 +97,20 @@ def _take_over(
     repository: JobRepository, pool: PoolRow, workers: Sequence[WorkerRow], log: Log
 ) -> None:
     """Give out what a lost host holds: by now it has ended that itself (see `lease`)."""
-    now, ending = repository.clock(), HostLost()
-    lost = [
-        Ended(
-            orphan.attempt,
-            ending,
-            outcome_of(orphan.job, ending, _NO_BACKOFF, now),
-            now,
-            signature=signature_of(orphan.job.command, orphan.job.argv, ending, b""),
-        )
-        for worker in workers
-        for orphan in repository.held_by(worker.id)
-    ]
+    now = repository.clock()
+    lost = [host_lost(o, now) for worker in workers for o in repository.held_by(worker.id)]
     if repository.take_over(pool, lost, now=now):
         for one in lost:
-            log("lost", job=one.attempt.job, attempt=one.attempt.number, why=words(ending))
+            log("lost", job=one.attempt.job, attempt=one.attempt.number, why=words(one.ending))
         log("buried", pool=pool.name, host=pool.host, why="no contact with its host")
+
+
+def host_lost(orphan: Orphan, now: datetime) -> Ended:
+    """What becomes of an attempt of which nobody can tell any more."""
+    ending = HostLost()
+    outcome = outcome_of(orphan.job, ending, _NO_BACKOFF, now)
+    signature = signature_of(orphan.job.command, orphan.job.argv, ending, b"")
+    return Ended(orphan.attempt, ending, outcome, now, signature=signature)
 
 
 def rescue_receipts(repository: JobRepository, log: Log) -> None:

@@ -45,6 +45,7 @@ from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_loc
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.receipts import Receipts
+from queuectl_engine.pool.rescue import host_lost
 from queuectl_engine.pool.runner import CANNOT_EXECUTE, DESCRIPTORS, NotRun, Run
 from queuectl_engine.pool.slots import free_slot, slot_environment
 from queuectl_engine.pool.space import low_space
@@ -158,6 +159,7 @@ class Worker:
         self._reaped: list[Run] = []  # over since the last look at what is left of them
         self._lease = Lease(post.pool, post.directory)
         self._fence = Fence(self._lease)
+        self._compare_at = 0.0  # what we run with what the store says that we run
         self._report_after = 0.0  # storage could not be used: let output wait
         self._lingering: list[Run] = []  # over, but not all of it could be killed
         self._epoll = select.epoll()
@@ -174,6 +176,7 @@ class Worker:
             self._fence.start()
         while True:
             self._mind_the_lease()
+            self._give_back_strangers()
             self._take_turn()
             self._sync()
             if self._stopping and not (self._runs or self._ended or self._lingering):
@@ -474,6 +477,32 @@ class Worker:
         if self._lease.forgotten and not self._stopping:
             self._end_all(HostLost(), "the database has forgotten this pool")
             self._stopping = True
+
+    def _give_back_strangers(self) -> None:
+        """Free what the store says that we run, and we know nothing of.
+
+        A claim whose answer was lost in an outage, or one that we have settled, and the standby
+        that took over never heard of it. Nobody else looks for it as long as we live.
+        """
+        if not self._lease.ends or time.monotonic() < self._compare_at:
+            return
+        self._compare_at = time.monotonic() + self._lease.lasts(STEP_IN)
+        known = {ended.attempt.token for _, ended in self._ended}.union(
+            self._runs, (run.claim.attempt.token for run in (*self._lingering, *self._reaped))
+        )
+        try:
+            held = self._repository.held_by(self._id)
+            if strangers := [one for one in held if one.attempt.token not in known]:
+                self._repository.lose(
+                    [host_lost(one, self._repository.clock()) for one in strangers],
+                    now=self._repository.clock(),
+                )
+        except StorageError as error:
+            self._log("waiting", worker=self._post.row.name, why=str(error))
+            return
+        for one in strangers:
+            self._log("lost", worker=self._post.row.name, job=one.attempt.job, why="unknown here")
+            self._look = True
 
     def _end_all(self, ending: Ending, why: str) -> None:
         for run in self._runs.values():

@@ -52,3 +52,18 @@ def test_a_stopped_supervisor_costs_no_job(engine: Engine, tmp_path: Path) -> No
     finally:
         os.kill(supervisor, signal.SIGCONT)
     assert [a.result for a in engine.attempts(job.id)] == ["completed"]
+
+
+def test_a_claim_whose_answer_was_lost_is_given_out_again(engine: Engine) -> None:
+    """The server stored it, and the worker, which lives on, never heard of it."""
+    db = engine.database.location
+    start_detached(PoolOptions(db, name="one", queues=("other",), detached=True, lease=5.0))
+    (worker,) = until(engine._repository.workers)
+    job = engine.add("true")
+
+    now = engine._repository.clock()
+    turn = engine._repository.settle_and_claim(worker.id, [], room=1, queues=("default",), now=now)
+    assert [claim.job.id for claim in turn.claims] == [job.id]
+
+    until(lambda: engine.get(job.id).state is JobState.PENDING)
+    assert [a.result for a in engine.attempts(job.id)] == ["lost"]

@@ -60,6 +60,26 @@ def check(engine: Engine, acknowledged: list[int], evidence: Path) -> None:
     assert dict(counted) == dict(engine.counts().stored), "counters differ from a recount"
 
 
+def check_tokens(engine: Engine, evidence: Path) -> None:
+    """Assert what holds even when the store has forgotten its last moments.
+
+    What ran then may run once more, beside it even, but each time by another token: no token began
+    twice, and a job is completed only after its command has ended.
+    """
+    began = Counter(mark.token for mark in read(evidence) if mark.what == "start")
+    ended = {mark.job for mark in read(evidence) if mark.what == "end"}
+    assert set(began.values()) == {1}, f"began more than once: {began.most_common(3)}"
+    for job in engine.jobs():
+        attempts = engine.attempts(job.id)
+        assert [a.number for a in attempts] == list(range(1, len(attempts) + 1))
+        assert all(a.result for a in attempts), f"an attempt of {job.id} never ended"
+        if job.state is JobState.COMPLETED:
+            assert attempts[-1].result == "completed"
+            assert job.id in ended, f"job {job.id} completed without an end"
+    counted = Counter(job.stored for job in engine.jobs())
+    assert dict(counted) == dict(engine.counts().stored), "counters differ from a recount"
+
+
 def _check_job(engine: Engine, job: Job, marks: list[Mark]) -> None:
     attempts = engine.attempts(job.id)
     assert [a.number for a in attempts] == list(range(1, len(attempts) + 1))
