@@ -137,6 +137,18 @@ def test_a_commit_that_nobody_can_tell_of_says_so(
     assert drive.repo.held_by(drive.worker)[0].attempt.number == 1
 
 
+def test_a_number_of_another_timeline_proves_nothing(
+    url: str, repo: PostgresRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promoted standby gives numbers out again that the lost server had used."""
+    repo._db._raw = Cut(repo, url, reached=True)  # type: ignore[assignment]
+    before = "SELECT pg_xact_status(%(transaction)s::xid8), 'FFFFFFFF'"
+    monkeypatch.setattr(connection, "_WHAT_BECAME", before)
+
+    with pytest.raises(OutcomeUnknown, match="look before you repeat it"):
+        repo.add([new()], now=NOON)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_a_server_that_comes_back_is_used_again(
     repo: PostgresRepository, how: signal.Signals

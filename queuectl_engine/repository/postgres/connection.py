@@ -43,6 +43,11 @@ _HELLO: Final = """
 _CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _WRITES: Final = ("INSERT", "UPDATE", "DELETE", "MERGE")
 
+# Its number, and the timeline that it belongs to: after a promotion numbers are given out again.
+_TIMELINE: Final = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+_WHO_AM_I: Final = f"SELECT pg_current_xact_id()::text, {_TIMELINE}".encode()
+_WHAT_BECAME: Final = f"SELECT pg_xact_status(%(transaction)s::xid8), {_TIMELINE}"
+
 
 class Connection:
     """A connection for one process, used by one thread at a time: others wait at its lock.
@@ -243,13 +248,13 @@ class Connection:
 
     def _written(self, verb: Callable[[], T]) -> T:
         raw = self._session()
-        begun = raw.execute(self._begin("READ WRITE") + b"SELECT pg_current_xact_id()::text")
+        begun = raw.execute(self._begin("READ WRITE") + _WHO_AM_I)
         while begun.nextset():
             pass
         row = begun.fetchone()
         assert row is not None
         result = self._within(raw, verb)
-        self._commit(raw, row[0])
+        self._commit(raw, *row)
         return result
 
     def _seen(self, verb: Callable[[], T]) -> T:
@@ -271,40 +276,42 @@ class Connection:
         finally:
             self._inside = False
 
-    def _commit(self, raw: Session, transaction: str) -> None:
+    def _commit(self, raw: Session, transaction: str, timeline: str) -> None:
         # News is told after the commit, in the same message: who hears of it finds it.
         told = f"; SELECT nextval('{SCHEMA}.news')".encode() if self._dirty else b""
         try:
             raw.execute(b"COMMIT" + told)
         except psycopg.Error as error:
-            if not is_lost(error) or not self._was_committed(transaction):
+            if not is_lost(error) or not self._was_committed(transaction, timeline):
                 raise
         else:
             self._bumps += self._dirty
 
-    def _was_committed(self, transaction: str) -> bool:
+    def _was_committed(self, transaction: str, timeline: str) -> bool:
         """What became of a commit whose answer was lost. Raises what keeps us from knowing."""
+        unknown = (
+            f"the connection to {self.where} was lost during a commit, so nobody knows yet"
+            f" whether it happened; look before you repeat it"
+        )
         while True:
             self._drop()
             try:
-                status = self._persist(partial(self._status_of, transaction))
+                status, where = self._persist(partial(self._status_of, transaction))
             except StorageError as error:
-                raise OutcomeUnknown(
-                    f"the connection to {self.where} was lost during a commit, so nobody knows yet"
-                    f" whether it happened; look before you repeat it"
-                ) from error
+                raise OutcomeUnknown(unknown) from error
+            if status == "committed" and where != timeline:
+                # A standby that was promoted may have given our number to another transaction.
+                raise OutcomeUnknown(unknown)
             if status != "in progress":
                 return status == "committed"
             time.sleep(random.uniform(0.01, 0.05))
 
-    def _status_of(self, transaction: str) -> str | None:
+    def _status_of(self, transaction: str) -> tuple[str | None, str]:
         try:
-            args = {"transaction": transaction}
-            found = self.run("SELECT pg_xact_status(%(transaction)s::xid8)", args)
+            ((status, timeline),) = self.run(_WHAT_BECAME, {"transaction": transaction})
         except psycopg.errors.InvalidParameterValue:
-            return None  # a standby that was promoted has never heard of it: it is lost
-        status: str | None = found[0][0]
-        return status
+            return None, ""  # a standby that was promoted has never heard of it: it is lost
+        return status, timeline
 
     def _roll_back(self, raw: Session) -> None:
         try:
