@@ -29,7 +29,7 @@ def events(
     --since starts now. Deleted jobs take their events along; about half a million are kept.
     """
     del as_json  # it is JSON anyway
-    with session.open() as engine:
+    with session.open(stays=follow) as engine:
         for happening in engine.journal(since=since, job=job, follow=follow):
             shapes.print_json_line(shapes.happening(happening))
             if follow:

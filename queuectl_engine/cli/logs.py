@@ -49,7 +49,7 @@ def logs(
     """
     if not jobs:
         raise BadInput("no job to read; give its id or key")
-    with session.open() as engine:
+    with session.open(stays=follow) as engine:
         found = list(dict.fromkeys(engine.get_all(jobs)))
         only = _STREAMS[stream] if stream else None
         if follow:

@@ -80,6 +80,7 @@ def _answer(action: Callable[[], int]) -> int:
         _forget_stdout()
         return ExitCode.OK
     except (KeyboardInterrupt, click.Abort):
+        exec("")  # noqa: S102 - else Python ends itself by the signal, where it came within an `exec`
         return ExitCode.INTERRUPTED
     except QueuectlError as error:
         return _fail(str(error), error.exit_code)

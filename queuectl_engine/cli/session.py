@@ -25,11 +25,20 @@ class Session:
             note(f"database {chosen.location} ({chosen.why})")
         return chosen
 
-    def open(self, *, quiet: bool = False) -> Engine:
-        """Open the chosen database; the caller closes it. Raises what `open_engine` raises."""
+    def open(self, *, quiet: bool = False, stays: bool = False) -> Engine:
+        """Open the chosen database; the caller closes it. Raises what `open_engine` raises.
+
+        A command that `stays`, to wait or to follow, has all of its code from here on.
+        """
         from queuectl_engine.engine import open_engine
 
-        engine = open_engine(self.database(quiet=quiet))
+        chosen = self.database(quiet=quiet)
+        if stays:
+            import queuectl_engine.following  # noqa: F401 - as the store
+            from queuectl_engine.repository import load_store
+
+            load_store(chosen.location)
+        engine = open_engine(chosen)
         if trouble := engine.trouble():
             note(trouble)
         return engine

@@ -54,7 +54,7 @@ def wait(
         raise BadInput("say what to wait for: ids or keys, or --all, or --queue NAME")
     seconds = None if timeout is None else timeout.total_seconds()
     since = datetime.now(UTC) - timedelta(milliseconds=1)  # moments are stored so
-    with session.open() as engine:
+    with session.open(stays=True) as engine:
         if jobs:
             _wait_for(engine, jobs, seconds, as_json)
         else:

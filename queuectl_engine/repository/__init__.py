@@ -58,6 +58,8 @@ def load_store(location: str) -> None:
     from importlib import import_module
     from pkgutil import iter_modules
 
+    if is_url(location):
+        check_url(location)
     package = import_module(f"{__name__}.{'postgres' if is_url(location) else 'sqlite'}")
     for module in iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 from typing import Any
 
@@ -12,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from queuectl_engine.engine import Engine
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import Exited, WorkerDied
-from tests.cli.program import Program
+from tests.cli.program import Program, Running
 from tests.repository.driver import Driver
 
 
@@ -42,28 +43,43 @@ def test_events_are_json_lines_that_say_who_did_what(queuectl: Program, drive: D
 
 
 def test_follow_tells_from_now_on_or_from_where_it_was(queuectl: Program, drive: Driver) -> None:
-    drive.add()
+    job = drive.add().id
+
+    def something_happens() -> None:
+        drive.add()
+        drive.repo.pause(["x"], paused=True)  # news that is no event
+        drive.repo.cancel([job], user="ada", now=drive.now)
+        drive.repo.requeue([job], user="ada", now=drive.now)
+
     with (
         queuectl.running("events", "--follow") as now,
         queuectl.running("events", "-f", "--since", "0") as before,
-        queuectl.running("events", "-f", "--job", "1") as one,
+        queuectl.running("events", "-f", "--job", str(job)) as one,
     ):
-        for each in (now, before, one):
-            each.until_open()
-        assert json.loads(before.process.stdout.readline())["kind"] == "added"  # type: ignore[union-attr]
-        drive.repo.pause(["x"], paused=True)  # news that is no event
-        drive.add()
-        drive.run(Exited(0))
-        for each, kinds in (
-            (now, [("added", 2), ("started", 1), ("ended", 1)]),
-            (before, [("added", 2), ("started", 1), ("ended", 1)]),
-            (one, [("started", 1), ("ended", 1)]),
-        ):
+        for each in (now, before, one):  # nobody sees from outside when one begins to listen
             assert each.process.stdout
-            told = [json.loads(each.process.stdout.readline()) for _ in kinds]
-            assert [(line["kind"], line["job"]) for line in told] == kinds
+            while not select.select([each.process.stdout.fileno()], [], [], 0.1)[0]:
+                something_happens()
+        drive.run(Exited(0))
+        heard = {each: _until_the_end(each) for each in (now, before, one)}
         now.process.send_signal(signal.SIGINT)
         assert now.end().code == 130
+
+    for story in heard.values():
+        assert story[-2:] == [("started", job), ("ended", job)]
+    assert heard[before][0] == ("added", job)
+    assert heard[before][-len(heard[now]) :] == heard[now]
+    assert ("added", job) not in heard[now] + heard[one]
+    assert {number for _, number in heard[one]} == {job}
+
+
+def _until_the_end(follower: Running) -> list[tuple[str, int]]:
+    assert follower.process.stdout
+    story: list[tuple[str, int]] = []
+    while not story or story[-1][0] != "ended":
+        line = json.loads(follower.process.stdout.readline())
+        story.append((line["kind"], line["job"]))
+    return story
 
 
 def test_events_refuse_what_cannot_be_meant(queuectl: Program) -> None:

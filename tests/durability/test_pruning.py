@@ -155,6 +155,7 @@ def test_after_an_hour_the_new_time_is_believed(
         drive = Driver(repo)
         finish(drive, 3)
         repo.set_retention(HOUR)
+        repo.maintain(now=drive.now)
         clock.wall += 86_400
         drive.later(DAY)
         repo.maintain(now=drive.now)
