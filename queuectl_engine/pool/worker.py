@@ -506,6 +506,8 @@ class Worker:
 
     def _end_all(self, ending: Ending, why: str) -> None:
         for run in self._runs.values():
+            if _is_over(run):  # its own end came first; we hear of it next
+                continue
             if run.end(ending):
                 self._log("ending", worker=self._post.row.name, job=run.claim.job.id, why=why)
 
@@ -560,6 +562,12 @@ class Worker:
         with suppress(BlockingIOError):  # another worker was faster
             os.read(self._bell, 65_536)
         self._look = True
+
+
+def _is_over(run: Run) -> bool:
+    ends = select.poll()
+    ends.register(run.pidfd, select.POLLIN)
+    return bool(ends.poll(0))
 
 
 def _until(due: datetime | None, now: datetime) -> float:
