@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from queuectl_engine.intake import (
     DEFAULT_QUEUE,
@@ -94,8 +94,7 @@ _STUCK: Final[Mapping[After, tuple[JobState | None, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A stored job as it was when read.
 
     `attempts` are those charged since add or the last requeue; `runs` all that ever began.

@@ -11,7 +11,7 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -69,7 +69,7 @@ class Receipts:
             try:
                 self._append(_line(of, one))
             except OSError:
-                self._append(_line(of, replace(one, output=Output())))
+                self._append(_line(of, one._replace(output=Output())))
         os.fsync(self._descriptor)
 
     def close(self) -> None:

@@ -146,6 +146,7 @@ class Worker:
         self._stopping = False
         self._holding = False  # take nothing more until what runs has ended
         self._look = True  # there may be something to claim
+        self._woken = True  # and perhaps for others too
         self._look_at = 0.0  # look anyway at this time
         self._busy_until = 0.0  # storage could not be used: hold what ended
         self._sync_at = inf  # what was committed last is on disk by then
@@ -222,6 +223,7 @@ class Worker:
                     queues=self._options.queues,
                     now=now,
                     running=self._running(),
+                    pass_on=self._woken or not self._ended,
                 )
             except StorageError as error:  # keep what ended, for as long as it takes
                 self._hold(error)
@@ -230,8 +232,9 @@ class Worker:
             for (claim, ended), verdict in zip(self._ended, turn.verdicts, strict=True):
                 self._tell(claim, ended, verdict)
             self._ended = []
-            self._look = False
-            self._holding = turn.hold if room else self._holding
+            if room:
+                self._look = self._woken = False
+                self._holding = turn.hold
             self._look_at = time.monotonic() + _until(turn.next_due, now)
             for claim in turn.claims:
                 self._start(claim)
@@ -245,7 +248,8 @@ class Worker:
         """Claim nothing while the disk is nearly full: what runs has to end on it."""
         if self._room() or self._low:
             low = low_space(self._repository.free_space(), self._options.min_free) is not None
-            self._look |= self._low and not low
+            self._woken |= self._low and not low
+            self._look |= self._woken
             self._low = low
             if low:
                 self._full_until = time.monotonic() + _FULL_PAUSE
@@ -561,7 +565,7 @@ class Worker:
     def _rung(self) -> None:
         with suppress(BlockingIOError):  # another worker was faster
             os.read(self._bell, 65_536)
-        self._look = True
+        self._look = self._woken = True
 
 
 def _is_over(run: Run) -> bool:

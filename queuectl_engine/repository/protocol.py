@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.filter import Filter
@@ -84,8 +84,7 @@ class Removed:
     left: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptId:
+class AttemptId(NamedTuple):
     """One attempt, and the random token that proves its ownership of the job."""
 
     job: int
@@ -93,8 +92,7 @@ class AttemptId:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A job that is ours to run. `job` is PROCESSING and charged for this attempt."""
 
     attempt: AttemptId
@@ -110,8 +108,7 @@ class Leader:
     ticks: int
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """Output of an attempt that is not stored yet.
 
     `chunks` are new, in order. Stored chunks whose `seq` is in one of `gone` are out of bounds or
@@ -124,32 +121,29 @@ class Output:
     dropped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """What a running attempt has to say: its leader (once) and new output."""
 
     attempt: AttemptId
     leader: Leader | None = None
-    output: Output = field(default_factory=Output)
+    output: Output = Output()
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What an attempt used: see `Attempt`. `peak_memory` is in bytes, None when not known."""
 
     cpu: timedelta
     peak_memory: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """An attempt that is over, what that means, its last output, and why it failed if it did."""
 
     attempt: AttemptId
     ending: Ending
     outcome: Outcome
     ended_at: datetime
-    output: Output = field(default_factory=Output)
+    output: Output = Output()
     signature: Signature | None = None
     usage: Usage | None = None
 
@@ -165,8 +159,7 @@ class Verdict(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One worker's turn: a verdict for each ended attempt, then what it may run next.
 
     `more` says that further jobs are ready for it. `next_due` is when the next scheduled or failed
@@ -497,6 +490,7 @@ class JobRepository(Protocol):
         queues: Sequence[str],
         now: datetime,
         running: int = 0,
+        pass_on: bool = True,
     ) -> Turn:
         """Write what ended, promote what is due, then take up to `room` ready jobs.
 
@@ -508,6 +502,9 @@ class JobRepository(Protocol):
         A job whose worker died under its supervisor runs alone until it has ended in another way:
         a worker that runs `running` other jobs does not get it. The first of its pool gets nothing
         more then, so that what it runs can end.
+
+        Without `pass_on` it does not say whether there is `more`: a worker that nobody woke, and
+        that goes on with the next job, changes nothing for others.
 
         Each claimed job is PROCESSING and belongs to `worker`; its token is the proof that every
         later write about this attempt carries. Claims of a turn that ended in an error, but were

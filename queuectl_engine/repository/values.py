@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from queuectl_engine.errors import StorageError
@@ -24,9 +25,11 @@ def ids_text(first: int, last: int) -> str:
 
 def ms(moment: datetime) -> int:
     """Milliseconds since 1970, rounded down."""
-    return (moment - _EPOCH) // MS
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
+@lru_cache(maxsize=256)  # a job's are often the same, and those of its neighbours
 def moment(value: int) -> datetime:
     """The inverse of `ms`. Raises StorageError for what we never wrote."""
     try:

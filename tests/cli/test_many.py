@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ def die(drive: Driver, line: str, command: str = "curl x") -> Job:
     """A job that is dead, and the masked line it died with."""
     job = drive.add(command, max_retries=0)
     end = drive.ended(drive.claim(), Exited(22))
-    drive.turn(replace(end, signature=Signature("curl", "exit 22", line)))
+    drive.turn(end._replace(signature=Signature("curl", "exit 22", line)))
     drive.later()
     return drive.get(job)
 

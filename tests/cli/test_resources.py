@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from queuectl_engine.lifecycle import Exited
@@ -17,7 +16,7 @@ def test_show_tells_duration_cpu_and_memory(queuectl: Program, drive: Driver) ->
     claim = drive.claim()
     drive.later(3 * SECOND)
     used = Usage(timedelta(seconds=1.5), 210_000_000)
-    drive.turn(replace(drive.ended(claim, Exited(1)), usage=used))
+    drive.turn(drive.ended(claim, Exited(1))._replace(usage=used))
     drive.later(9 * SECOND)
     drive.claim()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from queuectl_engine.job import Context
 from queuectl_engine.pool.environment import Environments
 from queuectl_engine.pool.slots import slot_environment
@@ -48,14 +46,14 @@ def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
 
 
 def test_what_was_asked_for_wins_over_what_was_captured() -> None:
-    asked = replace(CLAIM, context=CONTEXT._replace(env={"PATH": "/mine", "TZ": "Asia/Tokyo"}))
+    asked = CLAIM._replace(context=CONTEXT._replace(env={"PATH": "/mine", "TZ": "Asia/Tokyo"}))
     found = Environments("/srv/queue.db", POOL).of(asked, {})
     assert (found["PATH"], found["TZ"]) == ("/mine", "Asia/Tokyo")
 
 
 def test_surroundings_are_made_anew_for_another_context() -> None:
     environments = Environments("/srv/queue.db", POOL)
-    other = replace(CLAIM, context=CLAIM.context._replace(env={"MODE": "other"}))
+    other = CLAIM._replace(context=CLAIM.context._replace(env={"MODE": "other"}))
 
     first = environments.of(CLAIM, {})
     second = environments.of(other, {})

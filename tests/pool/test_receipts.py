@@ -82,7 +82,7 @@ class Told:
 def running(drive: Driver) -> Ended:
     drive.add("true", max_retries=1)
     claim = drive.turn(room=1).claims[0]
-    return replace(drive.ended(claim, Exited(0)), output=Output(), usage=None)
+    return drive.ended(claim, Exited(0))._replace(output=Output(), usage=None)
 
 
 def left(pool: Path, of: str, *ended: Ended) -> None:
@@ -107,8 +107,7 @@ def test_whatever_came_of_a_job_is_settled_as_if_its_worker_had(
     drive: Driver, pool: Path, ending: Ending, outcome: Outcome
 ) -> None:
     twins = [
-        replace(
-            running(drive),
+        running(drive)._replace(
             ending=ending,
             outcome=outcome,
             output=OUTPUT,
@@ -141,7 +140,7 @@ def test_whatever_came_of_a_job_is_settled_as_if_its_worker_had(
 def test_who_holds_the_job_no_more_changes_nothing(drive: Driver, pool: Path) -> None:
     ended = running(drive)
     left(pool, drive.repo.incarnation(), ended)
-    rescued = replace(ended, ending=WorkerDied(supervised=False), outcome=RunAgain("lost"))
+    rescued = ended._replace(ending=WorkerDied(supervised=False), outcome=RunAgain("lost"))
     drive.repo.lose([rescued], now=drive.now)  # by a pool that did not see this file
     before = drive.get(ended.attempt.job)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Final, Unpack
@@ -176,7 +175,7 @@ class Driver:
             case State.DELETED:
                 job = self.add(**policy)
                 self.delete(job)
-                return replace(job, stored=State.DELETED)
+                return job._replace(stored=State.DELETED)
             case State.BLOCKED:
                 other = self.add(run_at=self.now + timedelta(days=1))
                 policy["after_ok"] = [other.id]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ POLICIES: dict[str, dict[str, Any]] = {
 
 
 def without_id(job: Job) -> Job:
-    return replace(job, id=0)
+    return job._replace(id=0)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -27,7 +26,7 @@ def die(drive: Driver, signature: Signature | None, **policy: object) -> Job:
     job = drive.add(max_retries=0, **policy)  # type: ignore[arg-type]
     claim = drive.claim()
     assert claim.job.id == job.id
-    drive.turn(replace(drive.ended(claim, Exited(1)), signature=signature))
+    drive.turn(drive.ended(claim, Exited(1))._replace(signature=signature))
     drive.later()
     return drive.get(job)
 

@@ -116,7 +116,7 @@ def test_dead_jobs_that_go_are_no_more_counted_for_their_cause(drive: Driver) ->
     for _ in range(3):
         drive.add(max_retries=0)
         claim = drive.claim()
-        drive.turn(replace(drive.ended(claim, Exited(7)), signature=signature))
+        drive.turn(drive.ended(claim, Exited(7))._replace(signature=signature))
         drive.later(HOUR)
 
     assert pruned(drive, 2 * HOUR, (JobState.DEAD,)).count == 2

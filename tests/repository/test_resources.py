@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,7 +18,7 @@ USED = Usage(timedelta(milliseconds=1234), 210 * 1024 * 1024)
 @pytest.mark.parametrize("ending", [Exited(0), Exited(1), Signalled(9)])
 def test_an_attempt_keeps_what_it_used(drive: Driver, ending: Ending) -> None:
     job = drive.add()
-    drive.turn(replace(drive.ended(drive.claim(), ending), usage=USED))
+    drive.turn(drive.ended(drive.claim(), ending)._replace(usage=USED))
     (attempt,) = drive.attempts(job)
     assert (attempt.cpu, attempt.peak_memory) == (USED.cpu, USED.peak_memory)
 
@@ -29,7 +28,7 @@ def test_what_is_not_known_stays_unknown(drive: Driver) -> None:
     claim = drive.claim()
     assert (drive.attempts(job)[0].cpu, drive.attempts(job)[0].peak_memory) == (None, None)
     drive.lose(claim, WorkerDied(supervised=True))
-    drive.turn(replace(drive.ended(drive.claim(), Exited(0)), usage=Usage(SECOND, None)))
+    drive.turn(drive.ended(drive.claim(), Exited(0))._replace(usage=Usage(SECOND, None)))
     lost, small = drive.attempts(job)
     assert (lost.cpu, lost.peak_memory) == (None, None)
     assert (small.cpu, small.peak_memory) == (SECOND, None)
@@ -39,7 +38,7 @@ def test_a_late_result_says_nothing_about_what_was_used(drive: Driver) -> None:
     job = drive.add()
     claim = drive.claim()
     drive.lose(claim, WorkerDied(supervised=True))
-    turn = drive.turn(replace(drive.ended(claim, Exited(0)), usage=USED))
+    turn = drive.turn(drive.ended(claim, Exited(0))._replace(usage=USED))
     assert turn.verdicts == (Verdict.LOST,)
     assert drive.attempts(job)[0].cpu is None
 

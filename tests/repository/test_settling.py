@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -202,8 +201,8 @@ def test_a_wrong_token_settles_nothing(drive: Driver) -> None:
     drive.add()
     drive.add()
     mine, other = drive.turn(room=2).claims
-    stolen = replace(mine.attempt, token=other.attempt.token)
-    forged = replace(drive.ended(mine, Exited(0)), attempt=stolen)
+    stolen = mine.attempt._replace(token=other.attempt.token)
+    forged = drive.ended(mine, Exited(0))._replace(attempt=stolen)
 
     assert drive.turn(forged).verdicts == (Verdict.LOST,)
     assert drive.get(mine.job).stored is State.PROCESSING

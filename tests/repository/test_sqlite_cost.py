@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -72,7 +71,7 @@ class Crowd:
         """Those that fail do so of one of three causes, whatever the size."""
         signature = Signature("curl", "exit 1", f"error {claim.job.id % 3}")
         ended = self.drive.ended(claim, ending)
-        return replace(ended, signature=signature) if ending.code else ended
+        return ended._replace(signature=signature) if ending.code else ended
 
     def job(self, number: int) -> NewJob:
         """Kind 0 comes last in line, so it stays ready; kind 2 dies, kind 3 is retried."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from queuectl_engine.job import Job, State
@@ -161,7 +159,7 @@ def test_a_rescuer_is_told_who_ran_alone(drive: Driver, suspects: list[Job]) -> 
     take(drive)
 
     assert [orphan.suspect for orphan in drive.repo.held_by(drive.worker)] == [True]
-    plain = replace(suspects[0], id=drive.add(priority=9).id)
+    plain = suspects[0]._replace(id=drive.add(priority=9).id)
     second = drive.start_worker(number=2).id
     assert claimed(take(drive, worker=second)) == [plain.id]
     assert [orphan.suspect for orphan in drive.repo.held_by(second)] == [False]

@@ -13,7 +13,6 @@ import re
 import subprocess
 import sys
 from contextlib import closing, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -78,7 +77,7 @@ def hostile(queuectl: Program) -> Path:
             if engine.get(1).state is JobState.DEAD:
                 engine.requeue(1)
             ended = driver.ended(driver.claim(), Exited(1), output_of(f"said {HOSTILE}\n"))
-            driver.turn(replace(ended, signature=Signature("false", "exit 1", "said")))
+            driver.turn(ended._replace(signature=Signature("false", "exit 1", "said")))
         engine.add("true", queue="other", max_retries=0, after_any=[2])
         engine.add_schedule("@daily", engine.new_job("true", max_retries=0), name="s")
     make_hostile(path)

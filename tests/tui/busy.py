@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from queuectl_engine import Event, State, Stream, WorkerInfo
 from tests.samples import HOUR, MINUTE, NOON, SECOND, stored
 from tests.tui.fake import FakeQueue, attempt, dead, pool, running, waiting
@@ -48,8 +46,8 @@ def busy_queue() -> FakeQueue:
     ]
     for minutes, number in enumerate((1044001, 1045999, 1046512, 1046930, 1048011, 1048012)):
         ended = NOON - (50 - 10 * minutes) * MINUTE
-        queue.stored[number] = replace(
-            queue.stored[number], started_at=ended - 1.2 * SECOND, finished_at=ended
+        queue.stored[number] = queue.stored[number]._replace(
+            started_at=ended - 1.2 * SECOND, finished_at=ended
         )
     for i in range(5):
         queue.stored[1043000 + i] = stored(

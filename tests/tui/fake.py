@@ -276,7 +276,7 @@ class FakeQueue:
         command = changes["command"]
         for rule in ("retry_on", "no_retry_on"):
             kept[rule] = parse_exit_codes(kept[rule])
-        self.put(replace(job, **{**kept, "command": command}))
+        self.put(job._replace(**{**kept, "command": command}))
         return self.stored[job_id]
 
     def pause(self, *queues: str) -> list[str]:
@@ -368,7 +368,7 @@ class FakeQueue:
                 self._become(job_id, State.SCHEDULED if later else State.READY)
 
     def _become(self, job_id: int, state: State) -> None:
-        self.stored[job_id] = replace(self.stored[job_id], stored=state)
+        self.stored[job_id] = self.stored[job_id]._replace(stored=state)
 
     def _was(self, job: Job) -> Was:
         return Was(job.id, job.stored, State.READY, 0, job.attempts, 0, 0, 0, job.reason)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from textual.app import App
 
@@ -302,5 +300,5 @@ def test_a_job_with_an_old_picture_is_read_again() -> None:
     queue = FakeQueue(dead(1, runs=2, finished_at=NOON + HOUR))
     reader = JobReader()
     first = reader.read(queue, 1)
-    queue.stored[1] = replace(queue.stored[1], updated_at=NOON + SECOND)
+    queue.stored[1] = queue.stored[1]._replace(updated_at=NOON + SECOND)
     assert reader.read(queue, 1) != first

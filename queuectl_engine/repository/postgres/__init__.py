@@ -353,11 +353,12 @@ class PostgresRepository:
         queues: Sequence[str],
         now: datetime,
         running: int = 0,
+        pass_on: bool = True,
     ) -> Turn:
         doubtful = list(self._doubtful)
         try:
             turn, ring = self._write(
-                turning.turn, worker, ended, room, queues, now, running, doubtful
+                turning.turn, worker, ended, room, queues, now, running, pass_on, doubtful
             )
         except OutcomeUnknown:
             self._doubtful = doubtful

@@ -20,6 +20,7 @@ def turn(
     queues: Sequence[str],
     now: datetime,
     running: int,
+    pass_on: bool,
     doubtful: list[Claim],
 ) -> tuple[Turn, bool]:
     """Settle, promote, free, claim; and whether others should look for work too.
@@ -36,7 +37,7 @@ def turn(
         woken += needs.release(db, now) + mutexes.loosen(db)
     taken = claiming.claim(db, worker, queues, room, now, running + len(found))
     full = room > 0 and (taken.hold or len(taken.claims) == room)
-    more = full and claiming.ready_left(db, queues)
+    more = pass_on and full and claiming.ready_left(db, queues)
     claims = found + taken.claims
     doubtful[:] = claims
     unfinished = taken.unfinished or (telling and turns.anything_to_tell(db))

@@ -1,6 +1,7 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
-`adding` stores jobs, `alike` many at once · `turns` settles, `claiming` claims · `needs` and
+`adding` stores jobs, `alike` many at once · `turns` settles, `claiming` claims,
+`turning` is both · `needs` and
 `mutexes` know who waits for whom · `acts` is what people do · `reading` what they see · `telling`
 and `hearing` what happens · `pools` who is registered · `schedules` what recurs · `hooks` who is
 told · `bell` wakes workers · `schema` the tables, `migrating` the way to them, `foreign` who made
@@ -445,38 +446,23 @@ class SqliteRepository:
         queues: Sequence[str],
         now: datetime,
         running: int = 0,
+        pass_on: bool = True,
     ) -> Turn:
-        from queuectl_engine.repository.protocol import Turn
-        from queuectl_engine.repository.sqlite import claiming, turns
+        from queuectl_engine.repository.sqlite import turning
 
-        db = self._db
-        claims: list[Claim] = []
+        doubtful = list(self._doubtful)
         try:
-            with db.writing():
-                settled = [turns.settle(db, one, now) for one in ended]
-                look = turns.look(db, worker, now)
-                woken = turns.promote(db, now) if look.due else 0
-                if look.to_tell:
-                    woken += needs.release(db, now) + mutexes.loosen(db)
-                found = claiming.still_held(db, self._doubtful)
-                room = 0 if look.stop else max(0, room - len(found))
-                taken = claiming.claim(db, worker, queues, room, now, running + len(found))
-                claims = found + taken.claims
-                full = room > 0 and (taken.hold or len(taken.claims) == room)
-                more = full and claiming.ready_left(db, queues)
-                unfinished = taken.unfinished or (look.to_tell and turns.anything_to_tell(db))
-                changed = look.due or look.to_tell
-                next_due = now if unfinished else turns.next_due(db) if changed else look.next_due
-                # Where a limit held others back, whoever serves them may go on now.
-                woken += bool(ended) and look.limited and claiming.ready_left(db, ())
+            with self._db.writing():
+                turn, ring = turning.turn(
+                    self._db, worker, ended, room, queues, now, running, pass_on, doubtful
+                )
         except (StoredUnconfirmed, OutcomeUnknown):
-            self._doubtful = claims
+            self._doubtful = doubtful
             raise
         self._doubtful = []
-        if woken or State.READY in (state for _, state in settled):
+        if ring:
             self.ring()
-        verdicts = tuple(verdict for verdict, _ in settled)
-        return Turn(verdicts, tuple(claims), more, next_due, look.stop, taken.hold)
+        return turn
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
         from queuectl_engine.repository.sqlite import turns

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from queuectl_engine.repository.protocol import AttemptId, Claim
 from queuectl_engine.repository.sqlite import mutexes, suspects, telling
 from queuectl_engine.repository.sqlite.adding import queue_id
-from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, context_of, job_of, ms
 from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
@@ -35,16 +34,16 @@ _READY: Final = """
       SELECT 1 FROM meta WHERE max_running <= (
         SELECT ifnull(sum(n), 0) FROM counter AS running WHERE running.state = 'processing'))
 """
-# The best, and the next best to see whether they compete.
+# The best of each queue that may start one. Sorted by us: SQLite would make a table for it.
 _BEST: Final = f"""
-    SELECT best.id, best.priority, best.queue, best.mutex, {SUSPECT.replace("job.id", "best.id")}
+    SELECT best.id, best.priority, best.queue, best.mutex, {SUSPECT.replace("job.id", "best.id")},
+           queue.turn
       FROM {_OPEN}
       JOIN job AS best ON best.id = (
         SELECT id FROM job INDEXED BY job_ready
          WHERE job.queue = counter.queue AND job.state = 'ready' AND (:suspects OR NOT {SUSPECT})
          ORDER BY job.priority DESC, job.id LIMIT 1)
      WHERE {_READY}
-     ORDER BY best.priority DESC, queue.turn, best.id LIMIT 2
 """
 _READY_LEFT: Final = f"SELECT 1 FROM {_OPEN} WHERE {_READY} LIMIT 1"
 _SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
@@ -85,8 +84,7 @@ LIMITED: Final = """
 """
 
 
-@dataclass(slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What a claim took. `hold`: take nothing more until what runs has ended.
 
     `unfinished`: too many jobs had to be set aside in one transaction, so we stopped looking.
@@ -111,7 +109,7 @@ def claim(
         free = not (running or claims)
         if not (best := db.run(*_query(_BEST_OF, queues, suspects=free or patient))):
             break
-        job, priority, queue, mutex, suspect = best[0]
+        job, priority, queue, mutex, suspect, _ = min(best, key=_rank)
         if suspect and not free:
             return Taken(claims, hold=True)
         if mutex is not None and mutexes.held(db, mutex):
@@ -123,11 +121,16 @@ def claim(
         if (taken := _take(db, job, worker, now)) is None:
             break
         claims.append(taken)
-        if len(best) > 1 and best[1][1] == priority:
+        if any(other[1] == priority and other[2] != queue for other in best):
             db.run(_TURN, (queue,))
         if suspect:
             return Taken(claims, hold=True)
     return Taken(claims)
+
+
+def _rank(best: Row) -> tuple[int, int, int]:
+    job, priority, *_, turn = best
+    return -priority, turn, job
 
 
 def still_held(db: Connection, claims: Sequence[Claim]) -> list[Claim]:

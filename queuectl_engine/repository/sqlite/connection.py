@@ -41,6 +41,7 @@ _SYNC_EVERY: Final = 1.0  # seconds of a worker's settlements that a power cut m
 _LOOK_AT_CLOCK: Final = 1_000  # steps of SQLite's machine, or of a check of the file
 _CHECKPOINT_PAGES: Final = 4_000  # backstop: supervisors checkpoint earlier
 _LOG_LIMIT: Final = 16 * 1024 * 1024
+_IDENTITY: Final = "SELECT uuid, generation, min_writer FROM meta"
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
 
 
@@ -90,14 +91,14 @@ class Connection:
         self._full = True
         self._still = still
         self._only_look = _ONLY_LOOK if still else ""
-        self._format = -1
-        self._allow_format: Callable[[int], None] | None = None
+        self._min_writer = 0
+        self._allow_writing: Callable[[], None] | None = None
         self._stale = False  # closed after a failed COMMIT, to be opened again by the next use
         self._log_pages = 0
         self._proof: Proof | None = None
         self._seen = watch.look(path)
         self._frozen = self._seen is not None and watch.nobody_writes(path)
-        self._identity: Row | None = None  # of the database, once it is known to be one of ours
+        self._identity: list[Any] | None = None  # of the database, once it is known as ours
         with self._guarded():
             self._open()
 
@@ -115,13 +116,13 @@ class Connection:
         self._only_look = why
         self.run("PRAGMA query_only = ON")
 
-    def watch_format(self, allow: Callable[[int], None]) -> None:
-        """Call `allow` with `user_version` in the first write transaction that finds another one.
+    def watch_format(self, allow: Callable[[], None]) -> None:
+        """Call `allow` in the first write transaction that finds another `min_writer`.
 
         What it raises undoes the transaction: a newer program may have changed the tables.
         """
-        self._format = int(self.value("PRAGMA user_version"))
-        self._allow_format = allow
+        self._min_writer = int(self.value("SELECT min_writer FROM meta"))
+        self._allow_writing = allow
 
     def copy_into(self, other: Connection, *, holding: Callable[[], None] | None = None) -> None:
         """Let `other` hold what is here and nothing else; one transaction of `other`.
@@ -154,7 +155,7 @@ class Connection:
             try:
                 if self._stale:
                     self._open_again()
-                return self._raw.execute(sql, args).fetchall()
+                return self._cursor.execute(sql, args).fetchall()
             except (OverflowError, UnicodeEncodeError) as error:
                 raise _unbindable(error) from error
             except (apsw.Error, UnicodeDecodeError) as error:
@@ -193,8 +194,7 @@ class Connection:
             self._proof = None
             self._raw.execute("BEGIN IMMEDIATE")
             try:
-                self.check()
-                self._check_format()
+                self._check()
                 yield
                 self._commit()
             except BaseException:
@@ -234,9 +234,19 @@ class Connection:
                 self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
                 self._raw.execute("PRAGMA ignore_check_constraints = OFF")
 
+    @contextmanager
+    def reshaping(self) -> Iterator[None]:
+        """Meanwhile the text of tables can be edited, which SQLite's defensive mode forbids."""
+        with self._guarded():
+            self._raw.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
+            try:
+                yield
+            finally:
+                self._raw.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+
     def remember(self) -> None:
         """From now on this database, and no other one, is what is meant."""
-        self._identity = self._read_identity()
+        self._identity = list(self._read_identity()[:2])
 
     def check(self) -> None:
         """See that this is still what was opened, and that nobody found it damaged.
@@ -245,21 +255,7 @@ class Connection:
         for all of it, but for what is done to the file in that moment.
         """
         with self._guarded():
-            now = watch.look(self.path)
-            if (why := watch.moved(self.path, self._seen, now)) is not None:
-                raise StorageMoved(why)
-            if (why := watch.damage(self.path)) is not None:
-                raise StorageDamaged(watch.in_words(self.path, why))
-            if self._frozen and not watch.nobody_writes(self.path):
-                raise StorageError(f"{safe_text(self.path)} can be written again; open it again")
-            if now != self._seen:  # by a checkpoint or by a stranger: believe no page read before
-                self._raw.release_memory()
-                self._seen = now
-            before = self._identity
-            if before is not None and (found := self._read_identity()) != before:
-                restored = found is not None and found[0] == before[0]
-                words = watch.restored if restored else watch.overwritten
-                raise StorageMoved(words(self.path))
+            self._check(writing=False)
 
     def inspect(self, pragma: str, seconds: float | None) -> str | None:
         """What `integrity_check` or `quick_check` finds first, `ok` when nothing.
@@ -344,20 +340,35 @@ class Connection:
         self._log_pages = pages
         return apsw.SQLITE_OK
 
-    def _check_format(self) -> None:
-        if self._allow_format is None:
+    def _check(self, *, writing: bool = True) -> None:
+        now = watch.look(self.path)
+        if (why := watch.moved(self.path, self._seen, now)) is not None:
+            raise StorageMoved(why)
+        if (why := watch.damage(self.path)) is not None:
+            raise StorageDamaged(watch.in_words(self.path, why))
+        if self._frozen and not watch.nobody_writes(self.path):
+            raise StorageError(f"{safe_text(self.path)} can be written again; open it again")
+        if now != self._seen:  # by a checkpoint or by a stranger: believe no page read before
+            self._raw.release_memory()
+            self._seen = now
+        before = self._identity
+        if before is None:
             return
-        version = int(self.value("PRAGMA user_version"))  # apsw's pragma() takes thrice as long
-        if version != self._format:
-            self._allow_format(version)
-            self._format = version
+        *found, min_writer = self._read_identity()
+        if found != before:
+            words = watch.restored if found[0] == before[0] else watch.overwritten
+            raise StorageMoved(words(self.path))
+        if writing and min_writer != self._min_writer and self._allow_writing is not None:
+            self._allow_writing()
+            self._min_writer = min_writer
 
-    def _read_identity(self) -> Row | None:
+    def _read_identity(self) -> Row:
+        """Which database it is, and how new a program has to be that writes it."""
         try:
-            rows = self._raw.execute("SELECT uuid, generation FROM meta").fetchall()
+            rows = self._cursor.execute(_IDENTITY).fetchall()
         except apsw.SQLError:  # no such table
-            return None
-        return rows[0] if rows else None
+            rows = []
+        return rows[0] if rows else (None, None, None)
 
     def _leave_the_log(self) -> None:
         """Closing writes nothing of it into a damaged file, and deletes nothing: it is evidence."""
@@ -383,6 +394,7 @@ class Connection:
         name = _immutable(self.path) if still else self.path
         flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if still else 0)
         self._raw = apsw.Connection(name, flags)
+        self._cursor = self._raw.cursor()  # to make one takes as long as a small statement
         self._full, self._log_pages = True, 0
         try:
             self._raw.set_busy_handler(self._keep_waiting)

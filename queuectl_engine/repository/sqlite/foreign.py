@@ -49,8 +49,9 @@ def _as_made(version: int) -> frozenset[tuple[object, ...]]:
     """The schema of a database of that version; an older one may be opened only to look."""
     fresh = Connection(":memory:", timeout=0)
     try:
-        for step in schema.STEPS[:version]:
-            fresh.run(step)
+        with fresh.reshaping():
+            for step in schema.STEPS[:version]:
+                fresh.run(step)
         return frozenset(fresh.run(_SCHEMA))
     finally:
         fresh.close()

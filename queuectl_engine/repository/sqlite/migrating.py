@@ -56,7 +56,7 @@ def prepare(db: Connection, now: datetime, durability: str, *, look_only: bool) 
     elif version < schema.VERSION:
         _upgrade(db, now)
     refusal = why_only_read(db)
-    db.watch_format(lambda _: _still_ours(db))
+    db.watch_format(lambda: _still_ours(db))
     return refusal
 
 
@@ -125,9 +125,10 @@ def is_outdated(db: Connection) -> bool:
 
 def run_steps(db: Connection, version: int) -> None:
     """Take the steps that follow `version`. In a write transaction of the caller."""
-    for step in schema.STEPS[version:]:
-        for statement in _statements(step):
-            db.run(statement)
+    with db.reshaping():
+        for step in schema.STEPS[version:]:
+            for statement in _statements(step):
+                db.run(statement)
     db.run(f"PRAGMA application_id = {schema.APPLICATION_ID}")
     db.run(f"PRAGMA user_version = {schema.VERSION}")
     if version:

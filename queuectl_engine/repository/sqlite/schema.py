@@ -16,9 +16,20 @@ from queuectl_engine.repository.sqlite.step_1 import STEP_1
 
 APPLICATION_ID: Final = 0x51435431  # "QCT1": tells our file from any other SQLite file
 
+_STATES: Final = "'ready', 'scheduled', 'blocked', 'failed', 'processing'"
+_FINAL: Final = "'completed', 'dead', 'cancelled'"
+
+
+def _spelled_out(states: str) -> str:
+    """The arguments for `replace`: `state IN (...)`, and the same with OR."""
+    one_of = f"state IN ({states})"
+    any_of = " OR ".join(f"state = {state}" for state in states.split(", "))
+    return ", ".join(f"'{text.replace(chr(39), 2 * chr(39))}'" for text in (one_of, f"({any_of})"))
+
+
 # Additions only: ADD COLUMN, CREATE, DROP and CREATE of triggers and indexes; nothing that rewrites
 # a big table. One commented block a topic.
-_STEP_2: Final = """
+_STEP_2: Final = f"""
 -- The schema number that a pool's program knows; NULL: 1.
 ALTER TABLE pool ADD COLUMN format INTEGER;
 -- Completed jobs that are older than this are removed by pools; NULL keeps them for ever.
@@ -39,10 +50,21 @@ CREATE TABLE suspect (
   job INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE
 ) STRICT;
 
+-- The same CHECKs of states, spelled out: for an IN of more than two SQLite fills a table, anew for
+-- each row. Done as its documentation of ALTER TABLE has it for changes that touch no stored row.
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema
+   SET sql = replace(replace(sql, {_spelled_out(f"{_STATES}, {_FINAL}, 'deleted'")}),
+                     {_spelled_out(_FINAL)})
+ WHERE type = 'table' AND name = 'job';
+PRAGMA writable_schema = RESET;
+
 -- As before, but most ends, for which nobody waits, stop at one look into an index.
 DROP TRIGGER job_ended;
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON job
-  WHEN new.state IN ('completed', 'dead', 'cancelled', 'deleted') AND old.state <> new.state
+  WHEN old.state <> new.state
+   AND (new.state = 'completed' OR new.state = 'dead' OR new.state = 'cancelled'
+        OR new.state = 'deleted')
    AND EXISTS (SELECT 1 FROM need WHERE need.parent = new.id AND need.met = 0)
 BEGIN
   INSERT INTO ended (parent, after, last)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.job import State
@@ -175,8 +174,7 @@ def stop_asked(db: Connection, worker: int) -> str | None:
     return stop
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What a turn finds first.
 
     When the next job falls due, and whether it is now; whether dependants are to be told; what its

@@ -11,7 +11,6 @@ import gzip
 import sys
 import tempfile
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -63,7 +62,7 @@ def history(drive: Driver) -> None:
     claim = drive.claim()
     signature = Signature("curl", "exit 7", "cannot connect")
     ended = drive.ended(claim, Exited(7), output_of("cannot connect\n"))
-    drive.turn(replace(ended, signature=signature))
+    drive.turn(ended._replace(signature=signature))
     drive.add("eat memory", max_retries=0)
     drive.end(drive.claim(), Signalled(9))
 
