@@ -18,6 +18,7 @@ from queuectl_engine.safe_text import safe_text
 
 _STDERR: Final = 2
 _LARGEST: Final = 10 * 1024 * 1024
+_LOOK_EVERY: Final = 0.5  # seconds between two looks whether the file was rotated
 
 
 class Log:
@@ -29,6 +30,7 @@ class Log:
         self._path = path
         self._name = str(path)
         self._file = (0, 0)
+        self._look_at = 0.0
         self._descriptor = _STDERR
         if to_file:
             self.to_file()
@@ -58,8 +60,10 @@ class Log:
             os.replace(self._path, f"{self._path}.1")
 
     def _reopen_if_rotated(self) -> None:
-        if self._descriptor == _STDERR:
+        now = time.monotonic()
+        if self._descriptor == _STDERR or now < self._look_at:
             return
+        self._look_at = now + _LOOK_EVERY
         try:
             there = os.stat(self._name)
         except FileNotFoundError:
@@ -86,5 +90,8 @@ def _as_text(event: str, fields: dict[str, object]) -> str:
 def _quoted(value: object) -> str:
     if isinstance(value, int):
         return str(value)
-    text = safe_text(str(value))
+    text = str(value)
+    if text.isascii() and text.isalnum():  # most are: the names of workers and queues, one word
+        return text
+    text = safe_text(text)
     return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text else text

@@ -16,6 +16,7 @@ from typing import Final
 from queuectl_engine.job import Chunk, Piece, Stream
 from queuectl_engine.repository.protocol import Output
 
+_STREAMS: Final = tuple(Stream)  # to walk through an Enum takes ten times as long
 _LONGEST_BAR: Final = 4 * 1024  # an unfinished line longer than this is no progress bar
 _SMALL: Final = 4 * 1024  # parts below this are joined at once, so that no heap of bytes grows
 
@@ -29,10 +30,10 @@ class OutputBuffer:
         self._head_left = limit
         self._head = _Pieces()
         self._tail = _Pieces()
-        self._unfinished = dict.fromkeys(Stream, b"")  # lines that may be overwritten yet
+        self._unfinished = dict.fromkeys(_STREAMS, b"")  # lines that may be overwritten yet
         self._stored_tail: deque[tuple[int, int]] = deque()  # seq and size
         self._stored_tail_bytes = 0
-        self._last_line = dict.fromkeys(Stream, b"")
+        self._last_line = dict.fromkeys(_STREAMS, b"")
         self._provisional: int | None = None  # the stored chunk that shows them meanwhile
         self._next_seq = 0
         self._total = 0

@@ -130,13 +130,40 @@ class Descriptors:
 descriptors: Final = Descriptors()
 
 
-def children() -> list[int]:
-    """The pids of our children, adopted ones included."""
-    try:
-        pids = _contents(f"/proc/self/task/{threading.get_native_id()}/children")
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return []
-    return [int(pid) for pid in pids.split()]
+class Children:
+    """The pids of the children of the thread that asks, adopted ones included.
+
+    Asked for each job, so the file of /proc stays open: to read it again is one call of four.
+    """
+
+    def __init__(self) -> None:
+        """Opens nothing yet."""
+        self._thread = 0
+        self._descriptor = -1
+
+    def __call__(self) -> list[int]:
+        """As of now."""
+        thread = threading.get_native_id()
+        if thread != self._thread:  # the first time here, or the first after a fork
+            self._open(thread)
+        if self._descriptor < 0:
+            return []
+        found, size = b"", 0
+        while part := os.pread(self._descriptor, _PART, size):
+            found += part
+            size += len(part)
+        return [int(pid) for pid in found.split()]
+
+    def _open(self, thread: int) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._thread, self._descriptor = thread, -1
+        with suppress(FileNotFoundError):  # a kernel without CONFIG_PROC_CHILDREN
+            name = f"/proc/self/task/{thread}/children"
+            self._descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+
+
+children: Final = Children()
 
 
 def _contents(path: str) -> bytes:

@@ -67,6 +67,7 @@ _LOCK_PATIENCE: Final = 1.0  # then it looks after its jobs again, and comes bac
 _BUSY_PAUSE: Final = (0.05, 0.2)
 _BROKEN_PAUSE: Final = (1.0, 2.0)
 _FULL_PAUSE: Final = 1.0
+_SPACE_EVERY: Final = 0.1
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
 _TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
@@ -152,6 +153,7 @@ class Worker:
         self._sync_at = inf  # what was committed last is on disk by then
         self._full_until = 0.0  # no process could be made, or no space is left: claim nothing
         self._low = False  # on space
+        self._space_at = 0.0  # look again at this time
         self._receipts = Receipts(post.directory, post.row.id)
         self._database = post.database
         self._give_up_at = inf  # put what ended into receipts
@@ -246,7 +248,9 @@ class Worker:
 
     def _mind_the_space(self) -> None:
         """Claim nothing while the disk is nearly full: what runs has to end on it."""
-        if self._room() or self._low:
+        now = time.monotonic()
+        if now >= self._space_at and (self._room() or self._low):
+            self._space_at = now + _SPACE_EVERY
             low = low_space(self._repository.free_space(), self._options.min_free) is not None
             self._woken |= self._low and not low
             self._look |= self._woken

@@ -36,6 +36,7 @@ def test_a_large_file_is_put_aside_and_all_writers_follow(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_module, "_LARGEST", 100)
+    monkeypatch.setattr(log_module, "_LOOK_EVERY", 0.0)
     supervisor, worker = Log("text", path, to_file=True), Log("text", path, to_file=True)
     for number in range(10):
         worker("started", job=number)
@@ -45,6 +46,25 @@ def test_a_large_file_is_put_aside_and_all_writers_follow(
     old, new = Path(f"{path}.1").read_text(), path.read_text()
     assert [f"job={n}" in old for n in range(11)] == [True] * 10 + [False]
     assert [line.split()[1] for line in new.splitlines()] == ["started", "stopping"]
+
+
+def test_not_every_line_looks_where_the_file_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "_LOOK_EVERY", 60.0)
+    log, looks = Log("text", path, to_file=True), 0
+    stat = os.stat
+
+    def counted(name: str) -> os.stat_result:
+        nonlocal looks
+        looks += 1
+        return stat(name)
+
+    monkeypatch.setattr("os.stat", counted)
+    for number in range(100):
+        log("started", job=number)
+    monkeypatch.undo()
+    assert (looks, len(path.read_text().splitlines())) == (1, 100)
 
 
 def test_a_small_file_stays(path: Path) -> None:

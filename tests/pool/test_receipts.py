@@ -116,7 +116,8 @@ def test_whatever_came_of_a_job_is_settled_as_if_its_worker_had(
         )
         for _ in range(2)
     ]
-    twins = [replace(t, signature=replace(t.signature, line="no such thing")) for t in twins]  # type: ignore[type-var]
+    line = "no such thing"
+    twins = [t._replace(signature=t.signature and replace(t.signature, line=line)) for t in twins]
     left(pool, drive.repo.incarnation(), twins[0])
 
     told = Told()
