@@ -12,7 +12,9 @@ from benchmarks.generator import generate
 from benchmarks.harness import Answer, Bench, Case, Skip, percentile
 from benchmarks.peers import peer
 from benchmarks.plot import svg
+from benchmarks.questions.screens import changing
 from benchmarks.questions.storing import cycles, registered
+from benchmarks.terminal import Terminal
 from queuectl_engine import JobState, View, open_engine
 
 
@@ -99,3 +101,28 @@ def test_a_generated_database_is_as_if_the_engine_had_made_it(tmp_path: Path) ->
         assert engine.counts().of(JobState.PROCESSING) == 1
         assert len(engine.page(View.DEAD, limit=20).jobs) == 20
         assert sum(cause.dead for cause in engine.causes()) == 50
+
+
+@pytest.mark.parametrize("way", ["rows", "cells", "whole"])
+def test_the_other_screens_show_what_changes(tmp_path: Path, way: str) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add_lines([f"make target-{n}" for n in range(100)])
+        path = Path(engine.database.location)
+    program = ["-m", "benchmarks.other_screens", way, str(path)]
+    with changing(path) as change, Terminal(program, tmp_path, 80, 24) as terminal:
+        terminal.shows(b"make target-5")  # the first five run
+        for _ in range(10):
+            change.one()
+        terminal.shows(b"make target-15")
+
+
+def test_a_hundred_changes_are_ends_and_deaths_of_jobs(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add_lines(["true"] * 30)
+        with changing(Path(engine.database.location)) as change:
+            for _ in range(20):
+                change.one()
+            counts, (pool,) = engine.counts(), engine.pools()
+    assert pool.alive
+    assert [counts.of(state) for state in (JobState.COMPLETED, JobState.DEAD)] == [18, 2]
+    assert counts.of(JobState.PROCESSING) == 5
