@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
 from queuectl_engine import open_engine
 
-# A job of each kind, by its number `x`: what is ready, done, for later at a higher priority, dead,
-# or of another queue, in these shares of a hundred.
+
+class Shares(NamedTuple):
+    """Of a hundred jobs: so many ready, completed, for later at a higher priority, dead, the rest.
+
+    Those are ready in another queue.
+    """
+
+    ready: int = 0
+    done: int = 0
+    later: int = 0
+    dead: int = 0
+
+
+MIXED: Final = Shares(ready=40, done=40, later=10, dead=5)
+
+# A job by its number `x`; the kinds lie among each other, as they do where jobs come and go.
 _ROWS: Final = """
     INSERT INTO job (queue, state, priority, run_at_ms, max_retries, created_ms, updated_ms,
                      started_ms, finished_ms, context, nonce, command, attempts, runs, cause,
@@ -24,25 +39,32 @@ _ROWS: Final = """
       FROM (SELECT x, kind, kind IN ('done', 'dead') AS ended,
                    CASE kind WHEN 'done' THEN 'completed' WHEN 'dead' THEN 'dead'
                              WHEN 'later' THEN 'scheduled' ELSE 'ready' END AS state
-              FROM (SELECT x, CASE WHEN x % 100 < 40 THEN 'ready' WHEN x % 100 < 80 THEN 'done'
-                                   WHEN x % 100 < 90 THEN 'later' WHEN x % 100 < 95 THEN 'dead'
+              FROM (SELECT x, CASE WHEN x % 100 < :ready THEN 'ready'
+                                   WHEN x % 100 < :done THEN 'done'
+                                   WHEN x % 100 < :later THEN 'later'
+                                   WHEN x % 100 < :dead THEN 'dead'
                                    ELSE 'other' END AS kind FROM n))
 """
 _COUNT: Final = (
     "DELETE FROM counter",
     "INSERT INTO counter SELECT state, queue, count(*) FROM job GROUP BY state, queue",
-    "UPDATE cause SET dead = (SELECT count(*) FROM job WHERE job.cause = cause.id),"
-    " last_ms = 1700000000000 + id",
+    "UPDATE cause SET dead = (SELECT count(*) FROM job WHERE job.cause = cause.id"
+    " AND job.state = 'dead'), last_ms = 1700000000000 + id",
 )
+# Nobody needs this file after a crash; a journal would write everything twice.
+_FAST: Final = """
+    PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;
+    PRAGMA cache_size = -400000; PRAGMA temp_store = MEMORY; PRAGMA threads = 2;
+"""
 
 
-def generate(path: Path, size: int) -> None:
-    """A database of so many jobs: 40 % ready, 40 % completed, the rest later, dead or elsewhere."""
+def generate(path: Path, size: int, shares: Shares = MIXED) -> None:
+    """A database of so many jobs, beside two that are ready."""
     with open_engine(path, create=True) as engine:
         engine.add("true")
         engine.add("true", queue="other")
     db = apsw.Connection(str(path))
-    db.execute("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; PRAGMA foreign_keys = OFF")
+    db.execute(_FAST).fetchall()
     db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
     indexes = db.execute(
         "SELECT name, sql FROM sqlite_master"
@@ -54,10 +76,11 @@ def generate(path: Path, size: int) -> None:
         for number in range(100):
             line = f"INSERT INTO cause (program, ended, line) VALUES ('echo', 'exit 1', '{number}')"
             db.execute(line)
-        db.execute(_ROWS, {"size": size}).fetchall()
+        upto = dict(zip(shares._fields, accumulate(shares), strict=True))
+        db.execute(_ROWS, {"size": size, **upto}).fetchall()
         for _, sql in indexes:
             db.execute(str(sql))
         for sql in _COUNT:
             db.execute(sql)
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.execute("PRAGMA journal_mode = WAL").fetchall()
     db.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import queuectl_engine
-from benchmarks.pools import cpu_seconds, pss
+from benchmarks.pools import cpu_seconds
 
 _QUIET: Final = 0.3  # seconds without a byte after which a program has drawn what it wanted
 _PATIENCE: Final = 60.0
@@ -74,11 +74,14 @@ class Terminal:
             pass
 
     def after(self, act: Callable[[], object]) -> tuple[float, int]:
-        """Do something: seconds until the first byte of the answer, and bytes until its last."""
+        """Do something: seconds until the first byte of the answer, and bytes until its last.
+
+        Raises TimeoutError when it answers nothing.
+        """
         before, began = self.written, time.perf_counter()
         act()
-        while not self.read(_PATIENCE):
-            pass
+        if not self.read(_PATIENCE):
+            raise TimeoutError("it wrote nothing")
         taken = time.perf_counter() - began
         self.quiet()
         return taken, self.written - before
@@ -92,8 +95,9 @@ class Terminal:
         return cpu_seconds([self.process.pid])
 
     def memory(self) -> float:
-        """Its share of memory in MiB."""
-        return pss(self.process.pid)
+        """What it has in memory (RSS), in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -8,14 +8,14 @@ import apsw
 import pytest
 
 from benchmarks import report
-from benchmarks.generator import generate
+from benchmarks.generator import Shares, generate
 from benchmarks.harness import Answer, Bench, Case, Skip, percentile
 from benchmarks.peers import peer
 from benchmarks.plot import svg
 from benchmarks.questions.screens import changing
 from benchmarks.questions.storing import cycles, registered
 from benchmarks.terminal import Terminal
-from queuectl_engine import JobState, View, open_engine
+from queuectl_engine import JobState, State, View, open_engine
 
 
 def test_cases_take_turns_and_are_compared_round_by_round() -> None:
@@ -101,6 +101,17 @@ def test_a_generated_database_is_as_if_the_engine_had_made_it(tmp_path: Path) ->
         assert engine.counts().of(JobState.PROCESSING) == 1
         assert len(engine.page(View.DEAD, limit=20).jobs) == 20
         assert sum(cause.dead for cause in engine.causes()) == 50
+
+
+def test_a_generated_crowd_has_the_shares_that_were_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    generate(path, 1_000, Shares(ready=1, later=99))
+
+    with open_engine(path) as engine:
+        counts = engine.counts()
+    assert [counts.of(state) for state in (State.READY, State.SCHEDULED)] == [10 + 2, 990]
+    journal = apsw.Connection(str(path)).execute("PRAGMA journal_mode").fetchall()
+    assert journal == [("wal",)]
 
 
 @pytest.mark.parametrize("way", ["rows", "cells", "whole"])

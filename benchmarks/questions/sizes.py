@@ -9,18 +9,32 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks.generator import generate
+from benchmarks.generator import Shares, generate
 from benchmarks.harness import Answer, Bench
 from benchmarks.questions.storing import cycles, registered
+from benchmarks.terminal import Terminal
 from queuectl_engine import Engine, View, open_engine
 
 _SIZES: Final = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _OPERATIONS: Final = ("settle and claim", "add", "counts", "first page", "causes", "status")
+_MIX: Final = "40 % ready, 40 % completed, 10 % for later, 5 % dead, 5 % ready in another queue"
+_SMALL: Final = "10,000 pending"
+# All but the first two have one ready job in a hundred, so that there is one to claim.
+_SHAPES: Final = {
+    _SMALL: (10_000, Shares(ready=100)),
+    "10 million pending": (10_000_000, Shares(ready=100)),
+    "10 million completed": (10_101_010, Shares(ready=1, done=99)),
+    "1 million for later at a higher priority": (1_010_101, Shares(ready=1, later=99)),
+    "900,000 of another queue": (909_090, Shares(ready=1)),
+}
+_KEYS: Final = {"End, Home": (b"\x1b[F", b"\x1b[H"), "PgDn, Home": (b"\x1b[6~", b"\x1b[H")}
 
 
 def ask(bench: Bench) -> list[Answer]:
-    """The median of each operation at each size."""
-    answer = Answer("Cost against size: median of one operation", "ms")
+    """The median of each operation at each size; keys of the screen; claims in awkward crowds."""
+    costs = Answer("Cost against size: median of one operation", "ms")
+    screen = Answer("The screen against size: CPU time of one key, and memory", "ms, MiB")
+    costs.text = f"Of the jobs are {_MIX}. "
     for size in _SIZES[: 3 if bench.quick else None]:
         with bench.directory() as directory:
             path = directory / "queue.db"
@@ -28,13 +42,56 @@ def ask(bench: Bench) -> list[Answer]:
             generate(path, size)
             made = time.perf_counter() - began
             for name, value in _measured(path, bench.size(400, 60)).items():
-                answer.figures.setdefault(f"{name}, {size:,} jobs", []).append(value)
-                answer.plot.append({"line": name, "x": size, "y": value})
-            answer.text += f"{size:,} jobs were made in {made:.0f} s. "
-    answer.goals = dict.fromkeys(
-        (f"settle and claim, {size:,} jobs" for size in _SIZES), "≤ 2 × that at 10,000"
-    )
-    return [answer]
+                costs.figures.setdefault(f"{name}, {size:,} jobs", []).append(value)
+                costs.plot.append({"line": name, "x": size, "y": value})
+            for name, value in _keyed(path, bench.size(20, 5)).items():
+                screen.figures[f"{name}, {size:,} jobs"] = [value]
+            costs.text += f"{size:,} jobs were made in {made:.0f} s. "
+    for size in _SIZES:
+        costs.goals[f"settle and claim, {size:,} jobs"] = "≤ 2 × that at 10,000"
+        costs.goals |= {f"{name}, {size:,} jobs": "< 1 ms" for name in _OPERATIONS[2:]}
+        screen.goals |= {f"{name}, {size:,} jobs": "≤ 50 ms" for name in _KEYS}
+        screen.goals[f"memory, {size:,} jobs"] = "≤ 60 MiB"
+    return [costs, screen, _shapes(bench)]
+
+
+def _shapes(bench: Bench) -> Answer:
+    """Claims of the queue `default` alone, in what naive designs wade through."""
+    answer = Answer("Settle and claim in awkward crowds, median", "ms", _SMALL)
+    with bench.directory() as directory:
+        cases: dict[str, Callable[[], float]] = {}
+        for number, (name, (size, shares)) in enumerate(_SHAPES.items()):
+            path = directory / f"{number}.db"
+            generate(path, size if name == _SMALL else size // bench.size(1, 100), shares)
+            cases[name] = partial(_claims, path, bench.size(400, 30))
+            answer.goals[name] = "" if name == _SMALL else "≤ 2 ×"
+        answer.ask(cases, bench.rounds)
+    if bench.quick:
+        answer.text = "A quick run: all but the first have a hundredth of the jobs."
+    return answer
+
+
+def _claims(path: Path, times: int) -> float:
+    with registered(path, 1) as (repository, worker):
+        cycles(repository, worker, times // 10, queues=("default",))  # until pages are in memory
+        return median(cycles(repository, worker, times, queues=("default",))) * 1000
+
+
+def _keyed(path: Path, times: int) -> dict[str, float]:
+    """Milliseconds of CPU for one key with all that follows, and MiB."""
+    found = {}
+    program = ["-m", "queuectl_tui", "--db", str(path)]
+    with Terminal(program, path.parent, 120, 43) as terminal:
+        terminal.shows(b"echo ")
+        terminal.quiet()
+        for name, keys in _KEYS.items():
+            before = terminal.cpu()
+            for _ in range(times):
+                for key in keys:
+                    terminal.press(key)
+            found[name] = (terminal.cpu() - before) * 1000 / times / len(keys)
+        found["memory"] = terminal.memory()
+    return found
 
 
 def _measured(path: Path, times: int) -> dict[str, float]:

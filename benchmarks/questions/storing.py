@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -126,14 +126,16 @@ def registered(path: Path, number: int) -> Iterator[tuple[JobRepository, int]]:
         repository.close()
 
 
-def cycles(repository: JobRepository, worker: int, count: int) -> list[float]:
+def cycles(
+    repository: JobRepository, worker: int, count: int, queues: Sequence[str] = ()
+) -> list[float]:
     """Claim and settle so many jobs, one a turn; seconds of each turn."""
     ended: list[Ended] = []
     taken: list[float] = []
     for _ in range(count):
         began = time.perf_counter()
         now = datetime.now(UTC)
-        turn = repository.settle_and_claim(worker, ended, room=1, queues=(), now=now)
+        turn = repository.settle_and_claim(worker, ended, room=1, queues=queues, now=now)
         taken.append(time.perf_counter() - began)
         ended = [
             Ended(claim.attempt, Exited(0), Completed(), now, Output()) for claim in turn.claims
