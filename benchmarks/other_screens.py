@@ -116,7 +116,7 @@ def main() -> None:
     """Run one of them until it is killed."""
     way, path = sys.argv[1:]
     if way == "whole":
-        LineView.show = _draw_all  # type: ignore[method-assign]
+        LineView.show = _draw_all  # type: ignore[method-assign, assignment]
         with open_engine(path) as engine:
             database: Database = engine.database
         queue_app(database).run(mouse=False)

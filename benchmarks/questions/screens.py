@@ -138,9 +138,7 @@ class Changes:
 def changing(path: Path) -> Iterator[Changes]:
     """A pool that looks alive, as far as anybody else can see."""
     with registered(path, 1) as (repository, worker):
-        directory = repository.run_directory / "bench-1"
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = HeldLock.take(directory / SUPERVISOR)
+        lock = HeldLock.take(repository.run_directory / "bench-1" / SUPERVISOR)
         assert lock is not None
         try:
             yield Changes(repository, worker)
@@ -162,7 +160,8 @@ def _acts(bench: Bench) -> tuple[Answer, Answer]:
     for name, program in ((OURS, _WAYS[OURS]), ("stock DataTable", _WAYS[_STOCK])):
         with _queue(bench, 500) as engine:
             path = Path(engine.database.location)
-            starts = []
+            starts: list[float] = []
+            found: dict[str, list[tuple[float, int]]] = {}
             for _ in range(bench.size(5, 2)):
                 with Terminal([*program, str(path)], path.parent, 120, 43) as terminal:
                     starts.append(terminal.shows(_A_JOB) * 1000)

@@ -120,6 +120,7 @@ def registered(path: Path, number: int) -> Iterator[tuple[JobRepository, int]]:
         detached=True, wanted=1, queues=(), directory=f"bench-{number}", log="",
     )  # fmt: skip
     pool = repository.start_pool(row, now=now)
+    (repository.run_directory / row.directory).mkdir(parents=True, exist_ok=True)
     try:
         yield repository, repository.start_worker(pool.id, 1, now=now).id
     finally:

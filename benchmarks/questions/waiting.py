@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
+import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Final
 
 import queuectl_engine
 from benchmarks.harness import Answer, Bench, percentile
 from benchmarks.pools import cpu_seconds, database, own_processes, pool, pss
+from benchmarks.questions.storing import registered
 from queuectl_engine import JobState
+from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.protocol import PoolRow
+
+_WAITERS: Final = 4
 
 
 def ask(bench: Bench) -> list[Answer]:
     """Start-up, wake-up, locks, memory."""
-    return [_start(bench), _wake(bench), _locks(bench), _memory(bench)]
+    return [_start(bench), _bell(bench), _wake(bench), _locks(bench), _memory(bench)]
 
 
 def _start(bench: Bench) -> Answer:
@@ -67,13 +77,88 @@ def _wake(bench: Bench) -> Answer:
                 time.sleep(0.01)
             pids = own_processes(found)
             time.sleep(1)
-            before, seconds = cpu_seconds(pids), bench.size(20, 3)
-            time.sleep(seconds)
-            idle = (cpu_seconds(pids) - before) / seconds * 100
+            idle = _idle(pids, bench.size(20, 3))
     answer.figures = {"median": [percentile(waits, 0.5)], "99 %": [percentile(waits, 0.99)]}
     answer.goals = {"median": "≤ 3 ms", "99 %": "≤ 15 ms"}
     answer.text = f"The same pool with nothing to do: {idle:.2f} % of a CPU (goal: ≤ 0.1 %)."
     return answer
+
+
+def _bell(bench: Bench) -> Answer:
+    """Of our bell, and of what would need none: to look again and again."""
+    answer = Answer("The wake-up itself: until the first of 4 idle processes is awake", "ms")
+    ways = {"the bell": None, "a look each ms": 0.001, "a look each 5 ms": 0.005}
+    for name, pause in ways.items():
+        waits, idle = _woken(bench, pause)
+        answer.figures[f"{name}: median"] = [percentile(waits, 0.5)]
+        answer.figures[f"{name}: 99 %"] = [percentile(waits, 0.99)]
+        answer.text += f"Idle with {name}: {idle:.2f} % of a CPU. "
+    answer.goals["the bell: median"] = "≤ 0.3 ms"
+    answer.text += "From before the ring; from the return of the commit for those who look."
+    return answer
+
+
+def _woken(bench: Bench, pause: float | None) -> tuple[list[float], float]:
+    """Milliseconds of each wake-up, and what four that wait use of a CPU."""
+    context = multiprocessing.get_context("spawn")
+    with bench.directory() as directory, database(directory) as engine:
+        path = Path(engine.database.location)
+        with registered(path, 1) as (repository, _):
+            heard: SimpleQueue[int] = context.SimpleQueue()
+            (pool_row,) = repository.pools()
+            waiters = [
+                context.Process(target=_wait_for_news, args=(path, pool_row, pause, heard))
+                for _ in range(_WAITERS)
+            ]
+            for waiter in waiters:
+                waiter.start()
+            for _ in waiters:
+                heard.get()
+            waits = []
+            for _ in range(bench.size(300, 50)):
+                time.sleep(0.012)  # not in step with any of them
+                if pause is not None:
+                    engine.add_lines(["true"])
+                began = time.monotonic_ns()
+                if pause is None:
+                    repository.ring()
+                first = min(heard.get() for _ in range(1 if pause is None else _WAITERS))
+                waits.append(max(first - began, 0) / 1e6)
+            idle = _idle([waiter.pid or 0 for waiter in waiters], bench.size(10, 2))
+            for waiter in waiters:
+                waiter.kill()
+                waiter.join()
+    return waits, idle
+
+
+def _wait_for_news(
+    path: Path, pool_row: PoolRow, pause: float | None, heard: SimpleQueue[int]
+) -> None:
+    """Say when each news came: as an idle worker hears the bell, or by looking."""
+    repository = open_repository(str(path), worker=True)
+    bell = repository.wake_fd(pool_row)
+    epoll = select.epoll()
+    epoll.register(bell, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    repository.changed()
+    heard.put(0)
+    while True:
+        if pause is None:
+            epoll.poll()
+            now = time.monotonic_ns()
+            with suppress(BlockingIOError):
+                os.read(bell, 65_536)
+        else:
+            while not repository.changed():
+                time.sleep(pause)
+            now = time.monotonic_ns()
+        heard.put(now)
+
+
+def _idle(pids: list[int], seconds: float) -> float:
+    """What they use meanwhile, in percent of a CPU."""
+    before = cpu_seconds(pids)
+    time.sleep(seconds)
+    return (cpu_seconds(pids) - before) / seconds * 100
 
 
 def _locks(bench: Bench) -> Answer:
