@@ -31,7 +31,7 @@ _WAYS: Final = {
     OURS: ("-m", "queuectl_tui", "--db"),
 }
 _SIZES: Final = ((80, 24), (160, 50))
-_A_SECOND: Final = 100  # changes
+A_SECOND: Final = 100  # changes
 _RUNNING: Final = 5
 _PAUSE: Final = 0.1  # seconds without a byte between two refreshes; they are a quarter apart
 _DOWN: Final = b"\x1b[B"
@@ -59,7 +59,7 @@ def ask(bench: Bench) -> list[Answer]:
 
 def _refreshes(bench: Bench, width: int, height: int) -> tuple[Answer, Answer]:
     """Bytes and CPU time of the same refreshes: every case on a database of its own."""
-    title = f"One refresh at {width} × {height}, {_A_SECOND} jobs a second end"
+    title = f"One refresh at {width} × {height}, {A_SECOND} jobs a second end"
     written = Answer(f"{title}: bytes written", "bytes", _STOCK)
     cpu = Answer(f"{title}: CPU time", "ms", _STOCK)
     for _ in range(bench.size(3, 1)):
@@ -73,7 +73,7 @@ def _refreshes(bench: Bench, width: int, height: int) -> tuple[Answer, Answer]:
 
 def _cost(bench: Bench, program: tuple[str, ...], width: int, height: int) -> _Cost:
     seconds = bench.size(10, 3)
-    with _queue(bench, 5_000 + seconds * _A_SECOND) as engine:
+    with queue(bench, 5_000 + seconds * A_SECOND) as engine:
         path = Path(engine.database.location)
         with (
             changing(path) as change,
@@ -82,20 +82,20 @@ def _cost(bench: Bench, program: tuple[str, ...], width: int, height: int) -> _C
             terminal.shows(_A_JOB)
             terminal.quiet()
             written, used = terminal.written, terminal.cpu()
-            refreshes = _watch(terminal, change, seconds)
+            refreshes = watch(terminal, change, seconds)
             return _Cost(
                 (terminal.written - written) / refreshes,
                 (terminal.cpu() - used) * 1000 / refreshes,
             )
 
 
-def _watch(terminal: Terminal, change: Changes, seconds: float) -> int:
-    """Change and read meanwhile; how many bursts of bytes there were."""
+def watch(terminal: Terminal, change: Changes, seconds: float) -> int:
+    """Change and read for so many seconds; how many bursts of bytes there were."""
     began = time.monotonic()
     bursts, last = 0, 0.0
-    for number in range(int(seconds * _A_SECOND)):
+    for number in range(int(seconds * A_SECOND)):
         change.one()
-        while (left := began + number / _A_SECOND - time.monotonic()) > 0:
+        while (left := began + number / A_SECOND - time.monotonic()) > 0:
             if terminal.read(left):
                 now = time.monotonic()
                 bursts += now - last > _PAUSE
@@ -147,7 +147,8 @@ def changing(path: Path) -> Iterator[Changes]:
 
 
 @contextmanager
-def _queue(bench: Bench, jobs: int) -> Iterator[Engine]:
+def queue(bench: Bench, jobs: int) -> Iterator[Engine]:
+    """So many jobs that wait, each with a command of its own."""
     with bench.directory() as directory, database(directory) as engine:
         engine.add_lines([f"make target-{n} --jobs 4" for n in range(jobs)])
         yield engine
@@ -158,7 +159,7 @@ def _acts(bench: Bench) -> tuple[Answer, Answer]:
     written = Answer("What one act writes at 120 × 43", "bytes")
     waited = Answer("How long one act takes until the terminal gets the first of it", "ms")
     for name, program in ((OURS, _WAYS[OURS]), ("stock DataTable", _WAYS[_STOCK])):
-        with _queue(bench, 500) as engine:
+        with queue(bench, 500) as engine:
             path = Path(engine.database.location)
             starts: list[float] = []
             found: dict[str, list[tuple[float, int]]] = {}
