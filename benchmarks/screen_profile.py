@@ -82,8 +82,8 @@ def _tell(raw: str) -> None:
         ("spent in or below", within, 45),
     ):
         print(f"\n{title}:")
-        for name, samples in counted.most_common(most):
-            print(f"{samples / total:7.1%}  {name}")
+        for name, count in counted.most_common(most):
+            print(f"{count / total:7.1%}  {name}")
 
 
 def _part(frames: list[str]) -> str:
