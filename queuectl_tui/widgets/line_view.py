@@ -38,6 +38,7 @@ class LineView(Widget):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name for it
         super().__init__(id=id)
         self._lines: tuple[Line, ...] = ()
+        self._inks: dict[Ink, Style] = {}
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -66,7 +67,15 @@ class LineView(Widget):
         return Strip(segments).adjust_cell_length(self.size.width, self._style(Ink.PLAIN))
 
     def _style(self, ink: Ink) -> Style:
-        return _without_defaults(self.get_component_rich_style(ink))
+        # Textual forgets them at each refresh, and a tenth of a picture was to find them anew.
+        if ink not in self._inks:
+            self._inks[ink] = _without_defaults(self.get_component_rich_style(ink))
+        return self._inks[ink]
+
+    def notify_style_update(self) -> None:
+        """Textual's word that the rules for this widget may be others."""
+        self._inks.clear()
+        super().notify_style_update()
 
     def on_resize(self, event: Resize) -> None:
         """Whoever owns it draws it anew for the new size."""
