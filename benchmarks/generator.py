@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -84,3 +85,4 @@ def generate(path: Path, size: int, shares: Shares = MIXED) -> None:
             db.execute(sql)
     db.execute("PRAGMA journal_mode = WAL").fetchall()
     db.close()
+    os.sync()  # what is still to be written would make the first commits wait
