@@ -80,20 +80,29 @@ def run_outside(app: App[Any], argv: Sequence[str], env: Mapping[str, str] | Non
 
     What ends us meanwhile ends the program first: the event loop hears of it afterwards.
     """
-    with app.suspend():
-        try:
+    program: subprocess.Popen[bytes] | None = None
+    asked = False
+
+    def end(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        if program is not None:
+            program.terminate()
+
+    before = {number: signal.signal(number, end) for number in ENDING}
+    try:
+        with app.suspend():
             program = subprocess.Popen(argv, env=env)
-        except OSError as error:
-            return f"{safe_text(argv[0])}: {error.strerror}"
-        # Ctrl+C is for the program; whoever wants it puts its own handler in place of ours.
-        handlers: list[Any] = [signal.SIG_IGN] + [lambda *_: program.terminate()] * len(ENDING)
-        numbers = (signal.SIGINT, *ENDING)
-        before = [signal.signal(*each) for each in zip(numbers, handlers, strict=True)]
-        try:
+            # Ctrl+C is for the program, which would inherit it if we ignored it before.
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            if asked:  # while it was started
+                program.terminate()
             code = program.wait()
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
+    except OSError as error:
+        return f"{safe_text(argv[0])}: {error.strerror}"
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return f"{safe_text(argv[0])} ended with {code}" if code else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -9,14 +10,17 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Unpack
+from types import SimpleNamespace
+from typing import Any, Unpack
 
 import pytest
 
 from queuectl_engine import JobState, View, open_engine, parse_filter
 from queuectl_engine.new_job import Policy
+from queuectl_tui.terminal import run_outside
 from tests.samples import HOUR
 from tests.tui.pty_program import ROOT, Terminal, environment
 from tests.waiting import until
@@ -352,6 +356,26 @@ def test_a_signal_ends_the_pager_and_then_the_program(
         terminal.process.send_signal(number)
         assert terminal.exit_code() == 128 + number
         assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_signal_ends_a_program_that_is_just_being_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = subprocess.Popen
+
+    def start_and_be_signalled(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        program = start(*args, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return program
+
+    app: Any = SimpleNamespace(suspend=nullcontext)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # as an event loop does
+    try:
+        monkeypatch.setattr("subprocess.Popen", start_and_be_signalled)
+        assert run_outside(app, ["sleep", "471"]) == f"sleep ended with {-signal.SIGTERM}"
+        assert signal.getsignal(signal.SIGTERM).__name__ == "<lambda>"  # type: ignore[union-attr]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_command_of_several_lines_is_edited_in_the_editor_and_requeued(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class Connection:
         self._full = True
         self._still = still
         self._only_look = _ONLY_LOOK if still else ""
-        self._min_writer = 0
+        self._min_writer: int | None = None
         self._allow_writing: Callable[[], None] | None = None
         self._stale = False  # closed after a failed COMMIT, to be opened again by the next use
         self._log_pages = 0
@@ -121,7 +121,7 @@ class Connection:
 
         What it raises undoes the transaction: a newer program may have changed the tables.
         """
-        self._min_writer = int(self.value("SELECT min_writer FROM meta"))
+        self._min_writer = self.value("SELECT min_writer FROM meta")
         self._allow_writing = allow
 
     def copy_into(self, other: Connection, *, holding: Callable[[], None] | None = None) -> None:
