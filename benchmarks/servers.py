@@ -1,8 +1,8 @@
 """`python -m benchmarks.servers [workers] [cost]`: what PostgreSQL gives, on a server of our own.
 
 `workers`: jobs a second by the number of workers, none of which starts a command; and how long an
-idle pool takes to hear of a job. `cost`: pages that a claim and the counts touch, from ten thousand
-to five million jobs, by EXPLAIN. The server syncs to disk as it does by default.
+idle pool takes to hear of a job. `cost`: rows and pages that a claim and the counts touch, from ten
+thousand to five million jobs, by EXPLAIN. The server syncs to disk as it does by default.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from queuectl_engine.job import NewJob
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.repository.postgres import PostgresRepository
 from tests.postgres import Server, running_server, with_queue
-from tests.repository.test_postgres_cost import READS
+from tests.repository.test_postgres_cost import READS, touched
 from tests.samples import new
 
 WORKERS: Final = (1, 2, 4, 8, 16, 50)
@@ -89,12 +89,12 @@ def hearing(server: Server) -> None:
 
 
 def cost(server: Server) -> None:
-    """Pages by the number of jobs."""
+    """Rows and pages by the number of jobs, once vacuum has come and after some claims."""
     url = server.url(with_queue(server))
     first: NewJob = new("true")
     with closing(PostgresRepository.open(url, timeout=60.0)) as repo:
         repo.add([first], now=now())
-        say("jobs", *_READS, "claim, ms")
+        say("jobs", *_READS, "claim, ms", *_READS)
         with psycopg.connect(url, autocommit=True) as raw:
             raw.execute("SET search_path = queuectl")
             there = 1
@@ -103,19 +103,15 @@ def cost(server: Server) -> None:
                     upto = min(size, there + _PORTION)
                     raw.execute(_MORE, (there, upto - 1))
                     there = upto
-                raw.execute("VACUUM ANALYZE job")
                 repo.maintain(now=now())
+                raw.execute("VACUUM ANALYZE")
                 assert sum(repo.counts().stored.values()) == size
-                say(f"{size:,}", *(pages(raw, *each) for each in _READS.values()), claims(repo))
+                say(f"{size:,}", *looks(raw), claims(repo), *looks(raw))
 
 
-def pages(raw: psycopg.Connection[tuple[object, ...]], sql: str, args: Any) -> str:
-    """What a statement touches."""
-    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}".encode()
-    rows = raw.execute(explain, args or None).fetchone()
-    assert rows is not None
-    plan = rows[0][0]["Plan"]  # type: ignore[index]
-    return str(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+def looks(raw: psycopg.Connection[Any]) -> list[str]:
+    """What each statement touches: rows, then pages."""
+    return ["{} {}".format(*touched(raw, *each)) for each in _READS.values()]
 
 
 def claims(repo: PostgresRepository) -> str:

@@ -134,7 +134,10 @@ CREATE INDEX job_list_cause ON job (cause, finished_ms DESC, id DESC) WHERE stat
 CREATE INDEX job_list_finished ON job (finished_ms DESC, id DESC)
   WHERE state IN ('completed', 'cancelled');
 CREATE INDEX job_deleted ON job (deleted_ms) WHERE state = 'deleted';
-CREATE INDEX job_waiting ON job (queue, run_at_ms) WHERE state = 'ready';
+-- Jobs of one add have one moment. Equal entries would share a tuple, which readers cannot mark as
+-- dead before all of it is: each look would pass hundreds of jobs that have long been claimed.
+CREATE INDEX job_waiting ON job (queue, run_at_ms) WITH (deduplicate_items = off)
+  WHERE state = 'ready';
 -- Not on SQLite, where a counter says it: how many run of a queue with a limit.
 CREATE INDEX job_running ON job (queue, worker) WHERE state = 'processing';
 CREATE UNIQUE INDEX job_key ON job (key) WHERE key IS NOT NULL AND state <> 'deleted';

@@ -78,7 +78,7 @@ _ADD_SUM: Final = """
        SET n = old.n + excluded.n, ms = old.ms + excluded.ms
 """
 _TALLIED: Final = "SELECT upto FROM tallied"
-_OLDEST: Final = """
+OLDEST: Final = """
     SELECT counter.queue,
            (SELECT run_at_ms FROM job
              WHERE job.queue = counter.queue AND job.state = 'ready' ORDER BY run_at_ms LIMIT 1)
@@ -209,7 +209,7 @@ def metrics(db: Connection) -> list[QueueMetrics]:
     rest = db.run(_SUMS, {"since": since, "upto": since + _TALLIED_AT_ONCE})
     for queue, *one in db.run("SELECT queue, kind, bucket, n, ms FROM tally") + rest:
         sums.setdefault(queue, []).append(tuple(one))
-    oldest: dict[int, int] = dict(db.run(_OLDEST))
+    oldest: dict[int, int] = dict(db.run(OLDEST))
     return [
         metrics_of(name, sums.get(queue, []), oldest.get(queue))
         for queue, name in db.run("SELECT id, name FROM queue ORDER BY name")
@@ -218,7 +218,7 @@ def metrics(db: Connection) -> list[QueueMetrics]:
 
 def oldest_due(db: Connection) -> datetime | None:
     """Since when the ready job that waits longest is due, over all queues."""
-    return moment_or_none(min((due for _, due in db.run(_OLDEST)), default=None))
+    return moment_or_none(min((due for _, due in db.run(OLDEST)), default=None))
 
 
 def tally(db: Connection) -> bool:
