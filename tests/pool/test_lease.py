@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
@@ -22,6 +24,7 @@ from queuectl_engine.repository.protocol import PoolRow
 from tests.samples import pool_row
 
 LONG = 3600.0
+WAY_OUT = 10.0  # of a hang, in seconds
 TOKEN = "f0" * 16
 
 
@@ -94,27 +97,60 @@ def test_a_forgotten_pool_renews_no_more(tmp_path: Path) -> None:
     lease.renew(nobody_asks, after=0.4)
 
 
-def test_the_fence_kills_all_of_a_job_while_the_worker_does_nothing(tmp_path: Path) -> None:
-    lease = Lease(pool(tmp_path, LONG), tmp_path)
-    lease.publish(boot_time() - LONG * 0.99)
+def heard(ears: int) -> bytes:
+    """The next byte of a pipe, none at its end."""
+    assert select.select([ears], [], [], WAY_OUT)[0], "nothing is written, and somebody lives"
+    return os.read(ears, 1)
+
+
+@pytest.fixture
+def forking_job() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A job of two processes, and a pipe that ends when both are dead.
+
+    One has left the environment with the token, the other the session. They live for as long as the
+    test does, whatever it finds.
+    """
     ears, mouth = os.pipe()
-    script = "import os,sys,time; os.fork() or os.setsid(); time.sleep(600)"
+    script = f"""if True:
+        import os, sys
+        ears, mouth = os.pipe()  # ends with the exec
+        if os.fork():
+            os.execve("/bin/cat", ["cat"], {{}})
+        os.close(mouth)
+        os.read(ears, 1)
+        os.setsid()
+        os.write({mouth}, b"!")
+        sys.stdin.read()
+    """
     job = subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, TOKEN_VARIABLE: TOKEN},
+        stdin=subprocess.PIPE,
         pass_fds=[mouth],
         start_new_session=True,
     )
     os.close(mouth)
+    with job:  # closes their input, which they wait for
+        assert heard(ears) == b"!", "both are there"
+        yield job, ears
+    os.close(ears)
+
+
+def test_the_fence_kills_all_of_a_job_while_the_worker_does_nothing(
+    tmp_path: Path, forking_job: tuple[subprocess.Popen[bytes], int]
+) -> None:
+    job, ears = forking_job
+    lease = Lease(pool(tmp_path, LONG), tmp_path)
+    lease.publish(boot_time() - LONG * 0.99)
     fence = Fence(lease)
     fence.guard(TOKEN, job.pid)
     fence.start()
-
-    assert os.read(ears, 1) == b"", "the end of the pipe: whoever had it is dead"
-    assert job.wait() == -signal.SIGKILL
-    fence.release(TOKEN)
-    fence.stop()
-    os.close(ears)
+    try:
+        assert heard(ears) == b"", "the end of the pipe: whoever had it is dead"
+        assert job.wait(WAY_OUT) == -signal.SIGKILL
+    finally:
+        fence.release(TOKEN)
+        fence.stop()
 
 
 def test_what_is_released_is_killed_no_more(tmp_path: Path) -> None:
