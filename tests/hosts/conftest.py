@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,15 +31,22 @@ class Shared:
         host.start_pool(self.lab.url(host, self.database), *options)
 
 
-@pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
-    """Two hosts and their server."""
+@contextmanager
+def sharing(tmp_path: Path, hosts: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+    """So many hosts and their server."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    lab = Lab(tmp_path, hosts=2)
+    lab = Lab(tmp_path, hosts=hosts)
     try:
         yield Shared(lab)
     finally:
         lab.remove()
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+    """Two hosts and their server."""
+    with sharing(tmp_path, 2, monkeypatch) as shared:
+        yield shared
 
 
 @pytest.fixture
