@@ -15,8 +15,8 @@ _HEAD: Final = """# How fast it is
 Made by `python -m benchmarks report`; do not edit. Figures are medians of interleaved rounds in one
 run on one machine, with their lowest and highest. **Trust the ratios**; absolute figures only place
 them. `standard` durability, every feature on and output stored, unless a row says otherwise. Anyone
-can repeat it: `python -m benchmarks run` (an hour; `--quick` takes minutes and proves little), then
-`python -m benchmarks report`.
+can repeat it: `python -m benchmarks run` (half an hour; `--quick` takes minutes and proves little),
+then `python -m benchmarks report`.
 
 """
 
