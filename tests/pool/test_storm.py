@@ -21,6 +21,8 @@ from tests.waiting import until
 
 WORK = ("true", "exit 1", "sleep 0.05", "sleep 0.3 & sleep 0.1", "setsid sleep 0.4 & true")
 
+ENOUGH = 4  # kills, for a storm
+
 
 def test_nothing_is_lost_or_doubled_in_a_storm_of_kills(
     engine: Engine, start_pool: StartPool, tmp_path: Path
@@ -34,7 +36,7 @@ def test_nothing_is_lost_or_doubled_in_a_storm_of_kills(
     kills = 0
 
     ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
+    while time.monotonic() < ends or kills < ENOUGH:  # a slow machine needs longer for as many
         jobs = [
             engine.new_job(
                 evidence.command(marks, chance.choice(WORK)), max_retries=chance.randint(0, 8)
@@ -53,7 +55,6 @@ def test_nothing_is_lost_or_doubled_in_a_storm_of_kills(
     _keep_two_pools(engine, start_pool, chance)
     settled = (JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED)
     until(lambda: engine.counts().of(*settled) == len(acknowledged), timeout=90)
-    assert kills > 3
     evidence.check(engine, acknowledged, marks)
 
 
