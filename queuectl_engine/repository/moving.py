@@ -139,7 +139,7 @@ def _open_file(location: str) -> File:
             if refusal := migrating.prepare(file, datetime.now(UTC), "standard", look_only=False):
                 raise NotAQueue(refusal)
             foreign.check(file)
-            file.watch_format(lambda: None)  # it is about to be that of a file nobody writes
+            file.watch_min_writer(lambda: None)  # it is about to be that of a file nobody writes
     except BaseException:
         file.close()
         raise

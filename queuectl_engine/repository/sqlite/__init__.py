@@ -1,12 +1,12 @@
 """`JobRepository` on one SQLite file. Each verb is one transaction; the SQL stands beside it:
 
-`adding` stores jobs, `alike` many at once · `turns` settles, `claiming` claims,
-`turning` is both · `needs` and
-`mutexes` know who waits for whom · `acts` is what people do · `reading` what they see · `telling`
-and `hearing` what happens · `pools` who is registered · `schedules` what recurs · `hooks` who is
-told · `bell` wakes workers · `schema` the tables, `migrating` the way to them, `foreign` who made
-them · `upkeep` keeps the file small · `copying` and `restoring` make other files of it and take
-them back · `pruning` removes · `counting` recounts.
+`adding` stores jobs, `alike` many at once · `turning` is a worker's turn: `turns` settles,
+`claiming` claims · `needs` and `mutexes` know who waits for whom · `acts` is what people do,
+`reading` what they see · `telling` and `hearing` what happens · `pools` who is registered ·
+`schedules` what recurs · `hooks` who is told · `bell` wakes workers · `schema` the tables,
+`migrating` the way to them, `foreign` who made them · `upkeep` keeps the file small · `copying`
+and `restoring` make other files of it and take them back · `pruning` removes · `counting`
+recounts.
 """
 
 from __future__ import annotations

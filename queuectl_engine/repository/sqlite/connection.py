@@ -116,7 +116,7 @@ class Connection:
         self._only_look = why
         self.run("PRAGMA query_only = ON")
 
-    def watch_format(self, allow: Callable[[], None]) -> None:
+    def watch_min_writer(self, allow: Callable[[], None]) -> None:
         """Call `allow` in the first write transaction that finds another `min_writer`.
 
         What it raises undoes the transaction: a newer program may have changed the tables.

@@ -56,7 +56,7 @@ def prepare(db: Connection, now: datetime, durability: str, *, look_only: bool) 
     elif version < schema.VERSION:
         _upgrade(db, now)
     refusal = why_only_read(db)
-    db.watch_format(lambda: _still_ours(db))
+    db.watch_min_writer(lambda: _still_ours(db))
     return refusal
 
 
