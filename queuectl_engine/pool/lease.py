@@ -39,9 +39,10 @@ END: Final = 2 / 3
 KILL: Final = 5 / 6
 
 _FILE: Final = "lease"
-_FORMAT: Final = struct.Struct("=QQ")  # nanoseconds since boot, and their complement
-_ALL_ONES: Final = 2**64 - 1
+_FORMAT: Final = struct.Struct("=qq")  # nanoseconds since boot, and their complement
+_ALL_ONES: Final = -1
 _READS: Final = 100
+_NEVER: Final = -(2**62)  # before any machine was started, even one that was just now
 _PAUSE: Final = (0.5, 1.5)  # seconds before another try
 _LONGEST_SLEEP: Final = 1.0
 
@@ -56,16 +57,12 @@ class Lease:
         """Take part. The supervisor has published its first renewal before it starts workers."""
         self.forgotten = False  # the store knows this pool no more: what it held is not its own
         self._pool = pool.id
+        self.ends = pool.lease is not None  # so that it has to be renewed at all
         self._seconds = inf if pool.lease is None else pool.lease.seconds
         self._try_after = 0.0
         self._file = -1
         if pool.lease is not None:
             self._file = private.open_file(directory / _FILE, os.O_RDWR)
-
-    @property
-    def ends(self) -> bool:
-        """Whether it has to be renewed at all."""
-        return self._seconds < inf
 
     def publish(self, sent: float) -> None:
         """Tell the pool of a renewal that succeeded: when it was sent, by `boot_time`."""
@@ -115,7 +112,7 @@ class Lease:
                 moment, complement = _FORMAT.unpack(found)
                 if moment ^ complement == _ALL_ONES:  # else somebody was just writing it
                     return int(moment)
-        return 0
+        return _NEVER
 
     def close(self) -> None:
         """Give back the descriptor."""

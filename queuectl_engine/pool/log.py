@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from queuectl_engine.safe_text import safe_text
 _STDERR: Final = 2
 _LARGEST: Final = 10 * 1024 * 1024
 _LOOK_EVERY: Final = 0.5  # seconds between two looks whether the file was rotated
+_PLAIN: Final = re.compile(r"[!#-~]*").fullmatch  # one word that hides nothing
 
 
 class Log:
@@ -82,16 +85,25 @@ class Log:
 
 
 def _as_text(event: str, fields: dict[str, object]) -> str:
-    at = time.strftime("%H:%M:%S")
-    words = [f"{name}={_quoted(value)}" for name, value in fields.items() if value is not None]
-    return " ".join([at, f"{event:<10}", *words]).rstrip() + "\n"
+    words = [_clock(int(time.time())), f"{event:<10}"]
+    for name, value in fields.items():
+        if value is None:
+            continue
+        if not _PLAIN(text := str(value)):
+            text = _quoted(text)
+        words.append(f"{name}={text}")
+    return " ".join(words).rstrip() + "\n"
 
 
-def _quoted(value: object) -> str:
-    if isinstance(value, int):
-        return str(value)
-    text = str(value)
-    if text.isascii() and text.isalnum():  # most are: the names of workers and queues, one word
-        return text
+@lru_cache(maxsize=1)  # two lines a job, thousands a second
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+def _quoted(text: str) -> str:
     text = safe_text(text)
-    return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text else text
+    if " " not in text and '"' not in text:
+        return text
+    if '"' in text or "\\" in text:
+        return json.dumps(text, ensure_ascii=False)
+    return f'"{text}"'

@@ -67,14 +67,45 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def prefer_for_oom(pid: int) -> None:
-    """When memory runs out the kernel shall end a job, not the pool (proc(5), oom_score_adj)."""
-    with suppress(OSError):  # it has ended already
-        descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(descriptor, _OOM_SCORE)
-        finally:
-            os.close(descriptor)
+class OomPreference:
+    """When memory runs out the kernel shall end a job, not the pool (proc(5), oom_score_adj).
+
+    A child begins with its parent's score, so ours is a job's for the moment of the spawn: to look
+    up the file of each new process in /proc took ten times as long. Whoever may raise a score may
+    set it back to what it was.
+    """
+
+    def __init__(self) -> None:
+        """Opens nothing yet."""
+        self._pid = 0
+        self._descriptor = -1
+        self._ours = b""
+
+    def __enter__(self) -> None:
+        """What is spawned from here on is preferred."""
+        if os.getpid() != self._pid:  # the first time here, or the first after a fork
+            self._open()
+        self._set(_OOM_SCORE)
+
+    def __exit__(self, *_: object) -> None:
+        """From here on nothing is."""
+        self._set(self._ours)
+
+    def _set(self, score: bytes) -> None:
+        if self._descriptor >= 0:
+            with suppress(OSError):  # not ours to say where we run
+                os.pwrite(self._descriptor, score, 0)
+
+    def _open(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._pid, self._descriptor = os.getpid(), -1
+        with suppress(OSError):
+            self._descriptor = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+            self._ours = os.pread(self._descriptor, _PART, 0).strip()
+
+
+preferred_for_oom: Final = OomPreference()
 
 
 def keep_descriptors() -> None:
@@ -106,15 +137,17 @@ class Descriptors:
         self._ours = (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, self._ours)
 
+    @property
+    def roomy(self) -> bool:
+        """Whether we may have more than a job, so that `of_a_job` has something to do."""
+        return bool(self._low)
+
     @contextmanager
     def of_a_job(self, out: int, err: int) -> Iterator[tuple[int, int]]:
         """A job's limit holds meanwhile, and these two descriptors have numbers within it.
 
         Lowering a limit closes nothing (setrlimit(2)), but posix_spawn refuses what lies above.
         """
-        if not self._low:
-            yield out, err
-            return
         null, *low = self._low
         os.dup2(out, low[0], inheritable=False)
         os.dup2(err, low[1], inheritable=False)

@@ -13,8 +13,7 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -99,7 +98,7 @@ class Run:
         self._read_size: dict[int, int] = {}
         self._copy: int | None = None  # its own log file
         self._unsaved: Output | None = None
-        self._ended_at = self._clock()
+        self._ended_at = claim.job.updated_at
         self._status = 0
         self._floor = 0  # of what the kernel calls its peak memory, in KiB
         self._usage: Usage | None = None
@@ -111,25 +110,25 @@ class Run:
         plain = plain_words(job.command) if job.argv is None and context.spares_shell else None
         pipes: list[int] = []
         try:
-            for _ in Stream:
-                pipes += os.pipe2(os.O_CLOEXEC)
+            pipes += os.pipe2(os.O_CLOEXEC)
+            pipes += os.pipe2(os.O_CLOEXEC)
             with as_the_job(context.cwd, context.umask):
                 self._copy = _opened(job.log_file)
                 spared = plain and spawn_plain(plain, env, pipes[1], pipes[3])
                 self.pid = spared or spawn(argv, env, pipes[1], pipes[3])
             self.pidfd = os.pidfd_open(self.pid)
             self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            processes.prefer_for_oom(self.pid)
         except OSError as error:
             _close(*pipes[::2])
             self._close_copy()
             raise _not_run(error, argv[0], self.claim) from error
         finally:
             _close(*pipes[1::2])
-        for descriptor in pipes[::2]:
-            os.set_blocking(descriptor, False)
-        self.streams = dict(zip(pipes[::2], (Stream.OUT, Stream.ERR), strict=True))
-        self._read_size = dict.fromkeys(self.streams, _READ)
+        out, err = pipes[::2]
+        os.set_blocking(out, False)
+        os.set_blocking(err, False)
+        self.streams = {out: Stream.OUT, err: Stream.ERR}
+        self._read_size = {out: _READ, err: _READ}
         now = time.monotonic()
         self._tick_at = _next_tick(now + _TICK)
         if job.timeout is not None:
@@ -243,6 +242,7 @@ class Run:
 
     def refused(self, refusal: NotRun, backoff: Backoff) -> Ended:
         """What it means that the command never ran; its output says so in plain words."""
+        self._ended_at = self._clock()
         told = f"queuectl: {refusal.told}\n"
         self._output.feed(Stream.ERR, told.encode("utf-8", "backslashreplace"))
         return self._told(refusal.ending, backoff)
@@ -306,22 +306,33 @@ def _joined(first: Output, then: Output) -> Output:
     )
 
 
-@contextmanager
-def as_the_job(cwd: str, umask: int) -> Iterator[None]:
+class as_the_job:  # noqa: N801 - used as a statement
     """Be where the job will be: a spawn has no argument for its directory and umask.
 
     A worker has one thread, so nobody else sees it. A NUL or what is no UTF-8, which `add` refuses
     and only a foreign hand can have stored, raises OSError like all else that cannot be started.
     """
-    before = os.umask(umask)
-    try:
-        os.chdir(cwd)
-        yield
-    except ValueError as error:
-        raise OSError(errno.EINVAL, str(error)) from error
-    finally:
+
+    def __init__(self, cwd: str, umask: int) -> None:
+        """Goes nowhere yet."""
+        self._cwd = cwd
+        self._umask = umask
+
+    def __enter__(self) -> None:
+        """Go there."""
+        self._umask = os.umask(self._umask)
+        try:
+            os.chdir(self._cwd)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Come back."""
         os.chdir("/")
-        os.umask(before)
+        os.umask(self._umask)
+        if isinstance(error, ValueError):
+            raise OSError(errno.EINVAL, str(error)) from error
 
 
 def spawn(argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
@@ -358,15 +369,24 @@ def spawn_plain(words: tuple[str, ...], env: Mapping[str, str], out: int, err: i
 
 
 def _spawn(program: str, argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> int:
-    with processes.descriptors.of_a_job(out, err) as (low_out, low_err):
+    if processes.descriptors.roomy:
+        with processes.descriptors.of_a_job(out, err) as low:
+            return _posix_spawn(program, argv, env, *low)
+    return _posix_spawn(program, argv, env, out, err)
+
+
+def _posix_spawn(
+    program: str, argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int
+) -> int:
+    with processes.preferred_for_oom:
         return os.posix_spawn(
             program,
             argv,
             env,
             file_actions=(
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, low_out, 1),
-                (os.POSIX_SPAWN_DUP2, low_err, 2),
+                (os.POSIX_SPAWN_DUP2, out, 1),
+                (os.POSIX_SPAWN_DUP2, err, 2),
             ),
             setsid=True,
             setsigmask=(),

@@ -56,6 +56,7 @@ from queuectl_engine.repository.protocol import (
     JobRepository,
     PoolRow,
     Progress,
+    Turn,
     Verdict,
     WorkerRow,
 )
@@ -68,6 +69,7 @@ _BUSY_PAUSE: Final = (0.05, 0.2)
 _BROKEN_PAUSE: Final = (1.0, 2.0)
 _FULL_PAUSE: Final = 1.0
 _SPACE_EVERY: Final = 0.1
+_SYNC_WITHIN: Final = 1.0  # of a commit; then it is on disk
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
 _TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
@@ -138,6 +140,7 @@ class Worker:
         self._log = log
         self._options = post.options
         self._id = post.row.id
+        self._name = post.row.name
         self._backoff = Backoff(
             post.options.backoff_base, timedelta(seconds=post.options.backoff_cap)
         )
@@ -178,10 +181,12 @@ class Worker:
         if self._lease.ends:
             self._fence.start()
         while True:
-            self._mind_the_lease()
-            self._give_back_strangers()
+            if self._lease.ends:
+                self._mind_the_lease()
+                self._give_back_strangers()
             self._take_turn()
-            self._sync()
+            if time.monotonic() >= self._sync_at:
+                self._sync()
             if self._stopping and not (self._runs or self._ended or self._lingering):
                 break
             self._listen(self._room() > 0)
@@ -198,11 +203,12 @@ class Worker:
     # -- claim and settle
 
     def _room(self) -> int:
-        if self._stopping or time.monotonic() < self._full_until or self._lease.is_past(CLAIM):
+        running = len(self._runs) + len(self._lingering)
+        if self._stopping or running >= self._options.slots or (self._holding and running):
             return 0
-        if self._holding and self._running():
+        if time.monotonic() < self._full_until or self._lease.is_past(CLAIM):
             return 0
-        return self._options.slots - self._running()
+        return self._options.slots - running
 
     def _running(self) -> int:
         return len(self._runs) + len(self._lingering)
@@ -212,11 +218,13 @@ class Worker:
         if self.cut_off is not None:
             self._leave_receipts(self.cut_off)
             return
-        self._mind_the_space()
-        while self._ended or (self._room() and self._should_look()):
-            if time.monotonic() < self._busy_until:
+        if time.monotonic() >= self._space_at:
+            self._mind_the_space()
+        while self._ended or self._should_look():
+            room = self._room()
+            if not (room or self._ended) or time.monotonic() < self._busy_until:
                 return
-            now, room = self._repository.clock(), self._room()
+            now = self._repository.clock()
             try:
                 turn = self._repository.settle_and_claim(
                     self._id,
@@ -230,27 +238,31 @@ class Worker:
             except StorageError as error:  # keep what ended, for as long as it takes
                 self._hold(error)
                 return
-            failpoints.reach(failpoints.CLAIMED if turn.claims else failpoints.SETTLED)
-            for (claim, ended), verdict in zip(self._ended, turn.verdicts, strict=True):
-                self._tell(claim, ended, verdict)
-            self._ended = []
             if room:
                 self._look = self._woken = False
                 self._holding = turn.hold
             self._look_at = time.monotonic() + _until(turn.next_due, now)
-            for claim in turn.claims:
-                self._start(claim)
-            self._heed(turn.stop)
-            if turn.more and (turn.claims or turn.hold):
-                self._repository.ring(self._post.pool, wake_fd=self._bell)
+            self._follow(turn)
             if not turn.claims:
                 return  # when more is to be told or promoted, after a look at all else
 
+    def _follow(self, turn: Turn) -> None:
+        """Tell what was settled, and start what was claimed."""
+        self._committed()
+        failpoints.reach(failpoints.CLAIMED if turn.claims else failpoints.SETTLED)
+        for (claim, ended), verdict in zip(self._ended, turn.verdicts, strict=True):
+            self._tell(claim, ended, verdict)
+        self._ended = []
+        for claim in turn.claims:
+            self._start(claim)
+        self._heed(turn.stop)
+        if turn.more and (turn.claims or turn.hold):
+            self._repository.ring(self._post.pool, wake_fd=self._bell)
+
     def _mind_the_space(self) -> None:
         """Claim nothing while the disk is nearly full: what runs has to end on it."""
-        now = time.monotonic()
-        if now >= self._space_at and (self._room() or self._low):
-            self._space_at = now + _SPACE_EVERY
+        if self._room() or self._low:
+            self._space_at = time.monotonic() + _SPACE_EVERY
             low = low_space(self._repository.free_space(), self._options.min_free) is not None
             self._woken |= self._low and not low
             self._look |= self._woken
@@ -269,12 +281,12 @@ class Worker:
                 return
         pause = _BUSY_PAUSE if isinstance(error, StorageBusy) else _BROKEN_PAUSE
         self._busy_until = time.monotonic() + uniform(*pause)
-        self._log("waiting", worker=self._post.row.name, why=str(error))
+        self._log("waiting", worker=self._name, why=str(error))
 
     def _part_with(self, error: StorageError) -> None:
         """Write to this database no more and take nothing; what runs ends, and its results stay."""
         if self.cut_off is None:
-            self._log("cut off", worker=self._post.row.name, why=str(error))
+            self._log("cut off", worker=self._name, why=str(error))
             self.cut_off = self.unsettled = error
             self._stopping = True
         self._leave_receipts(error)
@@ -286,7 +298,7 @@ class Worker:
         try:
             self._receipts.write(self._database, [ended for _, ended in self._ended])
         except OSError as error:
-            self._log("waiting", worker=self._post.row.name, why=f"no receipts: {error.strerror}")
+            self._log("waiting", worker=self._name, why=f"no receipts: {error.strerror}")
             self._give_up_at = min(self._give_up_at, time.monotonic() + LAST_TRIES)
             if time.monotonic() < self._give_up_at + LAST_TRIES:
                 self._busy_until = time.monotonic() + uniform(*_BROKEN_PAUSE)
@@ -294,7 +306,7 @@ class Worker:
         for claim, ended in self._ended:
             self._log(
                 "unsettled",
-                worker=self._post.row.name,
+                worker=self._name,
                 job=claim.job.id,
                 attempt=claim.attempt.number,
                 result=words(ended.ending),
@@ -313,7 +325,7 @@ class Worker:
         )
         self._log(
             "started",
-            worker=self._post.row.name,
+            worker=self._name,
             job=claim.job.id,
             attempt=claim.attempt.number,
             queue=claim.job.queue,
@@ -332,7 +344,8 @@ class Worker:
             return
         failpoints.reach(failpoints.SPAWNED)
         self._runs[claim.attempt.token] = run
-        self._fence.guard(claim.attempt.token, run.pid)
+        if self._lease.ends:
+            self._fence.guard(claim.attempt.token, run.pid)
         self._watch(run.pidfd, lambda: self._leader_ended(run))
         for descriptor in run.streams:
             self._watch(descriptor, lambda d=descriptor: self._read(run, d))  # type: ignore[misc]
@@ -357,7 +370,8 @@ class Worker:
             self._epoll.unregister(descriptor)
             del self._ready[descriptor]
         del self._runs[run.claim.attempt.token]
-        self._fence.release(run.claim.attempt.token)
+        if self._lease.ends:
+            self._fence.release(run.claim.attempt.token)
         run.reap({other.pid for other in self._runs.values()})
         failpoints.reach(failpoints.EXITED)
         self._reaped.append(run)
@@ -368,9 +382,8 @@ class Worker:
             return
         reaped, self._reaped = self._lingering + self._reaped, []
         self._lingering = []
-        left = processes.kill_each(
-            {run.claim.attempt.token: run.leader for run in reaped if run.on_ladder}
-        )
+        laddered = {run.claim.attempt.token: run.leader for run in reaped if run.on_ladder}
+        left = processes.kill_each(laddered) if laddered else {}
         for run in reaped:
             if pids := left.get(run.claim.attempt.token):
                 self._lingering.append(run)
@@ -383,9 +396,10 @@ class Worker:
         if run.parked == why:
             return
         run.parked = why
-        self._log("parked", worker=self._post.row.name, job=run.claim.job.id, why=why)
+        self._log("parked", worker=self._name, job=run.claim.job.id, why=why)
         with suppress(StorageError):
             self._repository.park(run.claim.attempt, why)
+            self._committed()
 
     def _end(self, claim: Claim, ended: Ended) -> None:
         self._ended.append((claim, ended))
@@ -396,7 +410,7 @@ class Worker:
         ran = ended.ended_at - (claim.job.started_at or ended.ended_at)
         self._log(
             "late" if verdict is Verdict.LOST else state_after(ended.outcome).value,
-            worker=self._post.row.name,
+            worker=self._name,
             job=claim.job.id,
             attempt=claim.attempt.number,
             why=getattr(ended.outcome, "reason", words(ended.ending)),
@@ -416,9 +430,12 @@ class Worker:
         if items:
             self._report(items)
 
+    def _committed(self) -> None:
+        self._sync_at = min(self._sync_at, time.monotonic() + _SYNC_WITHIN)
+
     def _sync(self) -> None:
         """See to it that what was committed is on disk within a second, however quiet it gets."""
-        left: float | None = None if self.cut_off else _LOCK_PATIENCE
+        left: float | None = None if self.cut_off else _SYNC_WITHIN
         if self.cut_off is None:
             with suppress(StorageError):  # it comes round again
                 left = self._repository.sync_if_due(self._id, now=self._repository.clock())
@@ -443,6 +460,7 @@ class Worker:
             if isinstance(error, CUT_OFF):
                 self._part_with(error)
             return
+        self._committed()
         for token in asked.cancelled:
             if token in self._runs:
                 self._runs[token].end(CancelObeyed())
@@ -474,14 +492,14 @@ class Worker:
 
     def _mind_the_lease(self) -> None:
         """Renew it where the supervisor does not; end what runs before it is over."""
-        if not self._lease.ends or (self._stopping and not self._runs):
+        if self._stopping and not self._runs:
             return
         if self._lease.is_past(END):
             self._end_all(HostLost(), "no contact with the database")
         try:
             self._lease.renew(self._repository.renew, after=STEP_IN)
         except StorageError as error:
-            self._log("waiting", worker=self._post.row.name, why=str(error))
+            self._log("waiting", worker=self._name, why=str(error))
         if self._lease.forgotten and not self._stopping:
             self._end_all(HostLost(), "the database has forgotten this pool")
             self._stopping = True
@@ -492,7 +510,7 @@ class Worker:
         A claim whose answer was lost in an outage, or one that we have settled, and the standby
         that took over never heard of it. Nobody else looks for it as long as we live.
         """
-        if not self._lease.ends or time.monotonic() < self._compare_at:
+        if time.monotonic() < self._compare_at:
             return
         self._compare_at = time.monotonic() + self._lease.lasts(STEP_IN)
         known = {ended.attempt.token for _, ended in self._ended}.union(
@@ -505,11 +523,12 @@ class Worker:
                     [host_lost(one, self._repository.clock()) for one in strangers],
                     now=self._repository.clock(),
                 )
+                self._committed()
         except StorageError as error:
-            self._log("waiting", worker=self._post.row.name, why=str(error))
+            self._log("waiting", worker=self._name, why=str(error))
             return
         for one in strangers:
-            self._log("lost", worker=self._post.row.name, job=one.attempt.job, why="unknown here")
+            self._log("lost", worker=self._name, job=one.attempt.job, why="unknown here")
             self._look = True
 
     def _end_all(self, ending: Ending, why: str) -> None:
@@ -517,7 +536,7 @@ class Worker:
             if _is_over(run):  # its own end came first; we hear of it next
                 continue
             if run.end(ending):
-                self._log("ending", worker=self._post.row.name, job=run.claim.job.id, why=why)
+                self._log("ending", worker=self._name, job=run.claim.job.id, why=why)
 
     # -- what it listens to
 
@@ -539,7 +558,7 @@ class Worker:
     def _supervisor_died(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)
         del self._ready[descriptor]
-        self._log("orphaned", worker=self._post.row.name, why="its supervisor is gone")
+        self._log("orphaned", worker=self._name, why="its supervisor is gone")
         self._stopping = True
 
     def _watch_signals(self) -> None:

@@ -21,6 +21,7 @@ from queuectl_engine.job import (
     State,
     Stream,
 )
+from queuectl_engine.repository.kinds import STATE_OF
 from queuectl_engine.repository.values import (
     MS,
     body_of,
@@ -56,7 +57,7 @@ def job_of(row: Row) -> Job:
         key=row[1],
         command=row[2],
         argv=None if row[3] is None else tuple(json.loads(row[3])),
-        stored=State(row[4]),
+        stored=STATE_OF[row[4]],
         queue=row[5],
         priority=row[6],
         attempts=row[7],

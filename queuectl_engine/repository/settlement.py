@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from queuectl_engine.lifecycle import (
     FINAL,
@@ -21,7 +21,7 @@ from queuectl_engine.lifecycle import (
     words,
 )
 from queuectl_engine.repository.protocol import AttemptId, Ended
-from queuectl_engine.repository.rows import ms
+from queuectl_engine.repository.values import MS, ms
 
 
 def args_of(attempt: AttemptId) -> dict[str, Any]:
@@ -29,43 +29,68 @@ def args_of(attempt: AttemptId) -> dict[str, Any]:
     return {"job": attempt.job, "number": attempt.number, "token": attempt.token}
 
 
-def columns_of(
-    outcome: Outcome, ending: Ending, ended_at: datetime, now: datetime
-) -> dict[str, Any]:
+class Columns(NamedTuple):
     """What a settlement makes of the job, and what if a cancel was asked meanwhile."""
+
+    state: str
+    state_if_cancelled: str
+    reason: str | None
+    reason_if_cancelled: str | None
+    finished: int | None
+    finished_if_cancelled: int | None
+    due: int | None
+    refund: int
+    deaths: int
+    now: int
+
+
+class History(NamedTuple):
+    """What an end leaves in the history of attempts."""
+
+    ended: int
+    result: str
+    exit_code: int | None
+    signal: int | None
+    words: str
+    cpu: int | None
+    peak: int | None
+
+
+def columns_of(outcome: Outcome, ending: Ending, ended_at: datetime, now: datetime) -> Columns:
+    """How the job is written. Most have completed, and a cancel changes nothing of that."""
+    state, reason, finished = _became(outcome, ended_at)
     cancelled = if_cancelled(outcome)
-    return {
-        "state": state_after(outcome).value,
-        "state_if_cancelled": state_after(cancelled).value,
-        "reason": _reason(outcome),
-        "reason_if_cancelled": _reason(cancelled),
-        "finished": _finished(outcome, ended_at),
-        "finished_if_cancelled": _finished(cancelled, ended_at),
-        "due": ms(outcome.at) if isinstance(outcome, RetryAt) else None,
-        "refund": int(isinstance(outcome, GivenBack)),
-        "deaths": int(isinstance(ending, WorkerDied) and ending.counts),
-        "now": ms(now),
-    }
+    if_so = (state, reason, finished) if cancelled is outcome else _became(cancelled, ended_at)
+    return Columns(
+        state,
+        if_so[0],
+        reason,
+        if_so[1],
+        finished,
+        if_so[2],
+        ms(outcome.at) if isinstance(outcome, RetryAt) else None,
+        int(isinstance(outcome, GivenBack)),
+        int(isinstance(ending, WorkerDied) and ending.counts),
+        ms(now),
+    )
 
 
-def _reason(outcome: Outcome) -> str | None:
-    return None if isinstance(outcome, Completed) else outcome.reason
+def _became(outcome: Outcome, ended_at: datetime) -> tuple[str, str | None, int | None]:
+    state = state_after(outcome)
+    reason = None if isinstance(outcome, Completed) else outcome.reason
+    return str(state), reason, ms(ended_at) if state in FINAL else None
 
 
-def _finished(outcome: Outcome, ended_at: datetime) -> int | None:
-    return ms(ended_at) if state_after(outcome) in FINAL else None
-
-
-def history_of(ended: Ended) -> dict[str, Any]:
-    """What it leaves in the history of attempts."""
+def history_of(ended: Ended) -> History:
+    """How its attempt is written."""
     ending, usage = ended.ending, ended.usage
     peak = usage.peak_memory if usage else None
-    return {
-        "ended": ms(ended.ended_at),
-        "result": result_of(ending),
-        "exit_code": int(ending.code) if isinstance(ending, Exited) else None,
-        "signal": ending.signal if isinstance(ending, Signalled) else None,
-        "words": words(ending),
-        "cpu": usage.cpu // timedelta(milliseconds=1) if usage else None,
-        "peak": None if peak is None else peak // 1024,
-    }
+    return History(
+        ms(ended.ended_at),
+        result_of(ending),
+        int(ending.code) if isinstance(ending, Exited) else None,
+        ending.signal if isinstance(ending, Signalled) else None,
+        words(ending),
+        usage.cpu // MS if usage else None,
+        None if peak is None else peak // 1024,
+    )

@@ -23,6 +23,7 @@ def ids_text(first: int, last: int) -> str:
     return f"job {first}" if first == last else f"jobs {first} to {last}"
 
 
+@lru_cache(maxsize=64)  # a turn asks for the same few again and again
 def ms(moment: datetime) -> int:
     """Milliseconds since 1970, rounded down."""
     since = moment - _EPOCH

@@ -114,7 +114,7 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     """
     who = args_of(ended.attempt)
     columns = columns_of(ended.outcome, ended.ending, ended.ended_at, now)
-    rows = db.run(_SETTLE, {**who, **columns, "cause": cause_id(db, ended.signature)})
+    rows = db.run(_SETTLE, {**who, **columns._asdict(), "cause": cause_id(db, ended.signature)})
     written = {**who, "ended": ms(ended.ended_at), "result": result_of(ended.ending)}
     if not rows and db.run(_SETTLED, written):  # by a commit whose answer was lost
         return Verdict.SETTLED, None
@@ -123,7 +123,7 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
         db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
         telling.late(db, ended.attempt)
         return Verdict.LOST, None
-    db.run(_END_ATTEMPT, {**who, **history_of(ended)})
+    db.run(_END_ATTEMPT, {**who, **history_of(ended)._asdict()})
     _write_output(db, ended.attempt, ended.output)
     now_is, was_suspect, *hooked = rows[0]
     state = State(now_is)

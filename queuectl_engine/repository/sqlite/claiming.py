@@ -11,13 +11,14 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from queuectl_engine.repository.protocol import AttemptId, Claim
 from queuectl_engine.repository.sqlite import mutexes, suspects, telling
 from queuectl_engine.repository.sqlite.adding import queue_id
 from queuectl_engine.repository.sqlite.connection import Connection, Row
 from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, context_of, job_of, ms
+from queuectl_engine.repository.sqlite.statements import numbered
 from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
 _ROUNDS: Final = 10  # of jobs set aside in one transaction
@@ -41,17 +42,17 @@ _BEST: Final = f"""
       FROM {_OPEN}
       JOIN job AS best ON best.id = (
         SELECT id FROM job INDEXED BY job_ready
-         WHERE job.queue = counter.queue AND job.state = 'ready' AND (:suspects OR NOT {SUSPECT})
+         WHERE job.queue = counter.queue AND job.state = 'ready' AND (:alone OR NOT {SUSPECT})
          ORDER BY job.priority DESC, job.id LIMIT 1)
      WHERE {_READY}
 """
 _READY_LEFT: Final = f"SELECT 1 FROM {_OPEN} WHERE {_READY} LIMIT 1"
 _SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
 
-BEST_OF_ANY: Final = _BEST.format(served="")
-BEST_OF_SERVED: Final = _BEST.format(served=_SERVED)
-READY_LEFT_ANY: Final = _READY_LEFT.format(served="")
-READY_LEFT_SERVED: Final = _READY_LEFT.format(served=_SERVED)
+_BEST_OF_ANY: Final = numbered(_BEST.format(served=""), "alone")
+_BEST_OF_SERVED: Final = numbered(_BEST.format(served=_SERVED), "alone", "served")
+_LEFT_OF_ANY: Final = numbered(_READY_LEFT.format(served=""))
+_LEFT_OF_SERVED: Final = numbered(_READY_LEFT.format(served=_SERVED), "served")
 
 # Behind all that could have been next.
 _TURN: Final = """
@@ -61,20 +62,28 @@ _TURN: Final = """
      WHERE id = ?
 """
 # A worker that was forgotten gets nothing: nobody would look for what it runs.
-_TAKE: Final = """
+_TAKE: Final = numbered(
+    """
     UPDATE job SET state = 'processing', attempts = attempts + 1, runs = runs + 1, token = :token,
                    worker = :worker, started_ms = :now, updated_ms = :now
      WHERE id = :job AND state = 'ready' AND EXISTS (SELECT 1 FROM worker WHERE id = :worker)
-"""
+    """,
+    "job", "token", "worker", "now",
+)  # fmt: skip
 # Not as RETURNING, which would put its row into a temporary table first.
-_TAKEN: Final = f"""
+_TAKEN: Final = numbered(
+    f"""
     SELECT {JOB}, (SELECT body FROM context WHERE context.id = job.context)
       FROM job WHERE id = ?
-"""
-_BEGIN_ATTEMPT: Final = """
+    """
+)
+_BEGIN_ATTEMPT: Final = numbered(
+    """
     INSERT INTO attempt (job, number, token, worker, started_ms)
     SELECT :job, :number, :token, 'w' || number, :now FROM worker WHERE id = :worker
-"""
+    """,
+    *AttemptId._fields, "now", "worker",
+)  # fmt: skip
 _BEGUN: Final = "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND token = ?"
 _HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ?"
 # Then a job's end may let one of another queue start.
@@ -107,7 +116,7 @@ def claim(
     patient = bool(room) and running + room > 1 and suspects.makes_room(db, worker)
     while len(claims) < room:
         free = not (running or claims)
-        if not (best := db.run(*_query(_BEST_OF, queues, suspects=free or patient))):
+        if not (best := _best(db, queues, free or patient)):
             break
         job, priority, queue, mutex, suspect, _ = min(best, key=_rank)
         if suspect and not free:
@@ -140,7 +149,9 @@ def still_held(db: Connection, claims: Sequence[Claim]) -> list[Claim]:
 
 def ready_left(db: Connection, queues: Sequence[str]) -> bool:
     """Whether a further claim over these queues would find a job."""
-    return bool(db.run(*_query(_LEFT, queues)))
+    if queues:
+        return bool(db.run(_LEFT_OF_SERVED, (json.dumps(list(queues)),)))
+    return bool(db.run(_LEFT_OF_ANY))
 
 
 def limit(db: Connection, names: Sequence[str] | None, max_running: int | None) -> None:
@@ -153,24 +164,22 @@ def limit(db: Connection, names: Sequence[str] | None, max_running: int | None) 
         db.run("UPDATE queue SET max_running = ? WHERE id = ?", (max_running, queue))
 
 
-_BEST_OF: Final = (BEST_OF_ANY, BEST_OF_SERVED)
-_LEFT: Final = (READY_LEFT_ANY, READY_LEFT_SERVED)
-
-
-def _query(sql: tuple[str, str], queues: Sequence[str], **args: Any) -> tuple[str, dict[str, Any]]:
-    return (sql[1], {**args, "served": json.dumps(list(queues))}) if queues else (sql[0], args)
+def _best(db: Connection, queues: Sequence[str], alone: bool) -> list[Row]:
+    """The best job of each queue, suspects among them if it may run alone."""
+    if queues:
+        return db.run(_BEST_OF_SERVED, (alone, json.dumps(list(queues))))
+    return db.run(_BEST_OF_ANY, (alone,))
 
 
 def _take(db: Connection, job: int, worker: int, now: datetime) -> Claim | None:
     token = os.urandom(16).hex()
-    args = {"job": job, "token": token, "worker": worker, "now": ms(now)}
-    db.run(_TAKE, args)
+    db.run(_TAKE, (job, token, worker, ms(now)))
     if not db.changes():
         return None
     rows = db.run(_TAKEN, (job,))
     taken = job_of(rows[0])
-    db.run(_BEGIN_ATTEMPT, {**args, "number": taken.runs})
-    telling.started(db, taken, now)
-    db.prove(_BEGUN, (job, taken.runs, token), f"claimed job {job}")
     attempt = AttemptId(job, taken.runs, token)
+    db.run(_BEGIN_ATTEMPT, (*attempt, ms(now), worker))
+    telling.started(db, taken, now)
+    db.prove(_BEGUN, attempt, f"claimed job {job}")
     return Claim(attempt, taken, context_of(rows[0][JOB_WIDTH]))

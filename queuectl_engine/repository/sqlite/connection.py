@@ -42,7 +42,19 @@ _LOOK_AT_CLOCK: Final = 1_000  # steps of SQLite's machine, or of a check of the
 _CHECKPOINT_PAGES: Final = 4_000  # backstop: supervisors checkpoint earlier
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 _IDENTITY: Final = "SELECT uuid, generation, min_writer FROM meta"
+_FOREIGN: Final = (apsw.Error, UnicodeDecodeError)
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
+
+
+_forks = 0  # that led to this process; to ask for its pid takes a system call each time
+
+
+def _note_fork() -> None:
+    global _forks  # noqa: PLW0603 - there is one process
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def check_library(version: str) -> None:
@@ -83,7 +95,7 @@ class Connection:
         self.path = path
         self._timeout = timeout
         self._relaxed = relaxed
-        self._pid = os.getpid()
+        self._forks = _forks
         self._lock = threading.RLock()
         self._waiting_since = 0.0
         self._synced_at = 0.0
@@ -96,6 +108,7 @@ class Connection:
         self._stale = False  # closed after a failed COMMIT, to be opened again by the next use
         self._log_pages = 0
         self._proof: Proof | None = None
+        self._changed_before = 0
         self._seen = watch.look(path)
         self._frozen = self._seen is not None and watch.nobody_writes(path)
         self._identity: list[Any] | None = None  # of the database, once it is known as ours
@@ -104,7 +117,7 @@ class Connection:
 
     def close(self) -> None:
         """Close; harmless when closed, and after a fork (where it must not touch the file)."""
-        if self._pid == os.getpid():
+        if self._forks == _forks:
             with self._lock, suppress(apsw.IOError, apsw.FullError):  # the log stays
                 self._stale = False
                 if watch.damage(self.path) is not None:
@@ -149,7 +162,7 @@ class Connection:
 
         Always to the end: an apsw cursor that stands on a row of RETURNING keeps the write lock.
         """
-        if os.getpid() != self._pid:  # as `_guarded`, which takes as long as a small statement
+        if self._forks != _forks:  # as `_guarded`, which takes as long as a small statement
             raise _forked()
         with self._lock:
             try:
@@ -158,7 +171,7 @@ class Connection:
                 return self._cursor.execute(sql, args).fetchall()
             except (OverflowError, UnicodeEncodeError) as error:
                 raise _unbindable(error) from error
-            except (apsw.Error, UnicodeDecodeError) as error:
+            except _FOREIGN as error:
                 raise self._as_ours(error) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -179,30 +192,34 @@ class Connection:
         """Rows that the last statement changed, triggers not counted."""
         return self._raw.changes()
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> _Writing:
         """One write transaction; takes the lock at once: a reader that upgrades fails unheard.
 
         When it raises, nothing was changed, but for StoredUnconfirmed and OutcomeUnknown: the disk
         failed at the COMMIT.
         """
+        return _Writing(self)
+
+    def _begin(self) -> None:
         if self._only_look:
             raise ReadOnly(self._only_look)
-        with self._guarded():
-            self._choose_sync()
-            before = self._raw.total_changes()
-            self._proof = None
-            self._raw.execute("BEGIN IMMEDIATE")
-            try:
-                self._check()
-                yield
-                self._commit()
-            except BaseException:
-                self._roll_back()
-                raise
-            if self._raw.total_changes() != before:
-                self._note_commit()
-            self._checkpoint()
+        if self._stale:
+            self._open_again()
+        self._choose_sync()
+        self._changed_before = self._raw.total_changes()
+        self._proof = None
+        self._cursor.execute("BEGIN IMMEDIATE")
+        self._check()
+
+    def _finish(self) -> None:
+        try:
+            self._commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        if self._raw.total_changes() != self._changed_before:
+            self._note_commit()
+        self._checkpoint()
 
     def prove(self, sql: str, args: Mapping[str, Any] | Sequence[Any], done: str) -> None:
         """Tell how it can be seen whether the transaction under way was committed.
@@ -342,7 +359,7 @@ class Connection:
 
     def _check(self, *, writing: bool = True) -> None:
         now = watch.look(self.path)
-        if (why := watch.moved(self.path, self._seen, now)) is not None:
+        if now != self._seen and (why := watch.moved(self.path, self._seen, now)) is not None:
             raise StorageMoved(why)
         if (why := watch.damage(self.path)) is not None:
             raise StorageDamaged(watch.in_words(self.path, why))
@@ -452,14 +469,14 @@ class Connection:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        if os.getpid() != self._pid:
+        if self._forks != _forks:
             raise _forked()
         with self._lock:
             try:
                 if self._stale:
                     self._open_again()
                 yield
-            except (apsw.Error, UnicodeDecodeError) as error:
+            except _FOREIGN as error:
                 raise self._as_ours(error) from error
 
     def _as_ours(self, error: apsw.Error | UnicodeDecodeError) -> QueuectlError:
@@ -472,6 +489,40 @@ class Connection:
         if why := watch.moved(self.path, self._seen, watch.look(self.path)):
             return StorageMoved(why)
         return self.condemn(str(error))
+
+
+class _Writing:
+    """See `Connection.writing`. No generator: each turn of a worker goes through it."""
+
+    __slots__ = ("_db",)
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        db = self._db
+        if db._forks != _forks:
+            raise _forked()
+        db._lock.acquire()
+        try:
+            db._begin()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        db = self._db
+        try:
+            if error is None:
+                db._finish()
+                return
+            db._roll_back()
+            if isinstance(error, _FOREIGN):
+                raise error
+        except _FOREIGN as foreign:
+            raise db._as_ours(foreign) from foreign
+        finally:
+            db._lock.release()
 
 
 def _immutable(path: str) -> str:

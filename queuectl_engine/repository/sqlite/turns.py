@@ -19,6 +19,7 @@ from queuectl_engine.lifecycle import (
     result_of,
     words,
 )
+from queuectl_engine.repository.kinds import STATE_OF
 from queuectl_engine.repository.protocol import (
     Asked,
     AttemptId,
@@ -28,18 +29,26 @@ from queuectl_engine.repository.protocol import (
     Progress,
     Verdict,
 )
-from queuectl_engine.repository.settlement import args_of, columns_of, history_of
+from queuectl_engine.repository.settlement import (
+    Columns,
+    History,
+    args_of,
+    columns_of,
+    history_of,
+)
 from queuectl_engine.repository.sqlite import claiming, hooks, suspects, telling
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.hooks import HOOKED
 from queuectl_engine.repository.sqlite.rows import marks_of, moment_or_none, ms
+from queuectl_engine.repository.sqlite.statements import numbered
 from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
 PROMOTED_AT_ONCE: Final = 100
 
 # A cancel that was asked while the job ran wins over all but success, and is decided here because
 # only here it is known for sure.
-_SETTLE: Final = """
+_SETTLE: Final = numbered(
+    """
     UPDATE job
        SET state = iif(cancel_ms IS NULL, :state, :state_if_cancelled),
            reason = iif(cancel_ms IS NULL, :reason, :reason_if_cancelled),
@@ -49,17 +58,21 @@ _SETTLE: Final = """
            deaths = deaths + :deaths, cause = coalesce(:cause, cause), updated_ms = :now,
            token = NULL, worker = NULL, cancel_ms = NULL, parked = NULL
      WHERE id = :job AND token = :token AND state = 'processing'
-"""
+    """,
+    *Columns._fields, "cause", "job", "token",
+)  # fmt: skip
 # Not as RETURNING, which would put its row into a temporary table first.
-_SETTLED: Final = f"SELECT state, {SUSPECT}, {HOOKED} FROM job WHERE id = ?"
-_END_ATTEMPT: Final = """
+_SETTLED: Final = numbered(f"SELECT state, {SUSPECT}, {HOOKED} FROM job WHERE id = ?")
+_END_ATTEMPT: Final = numbered(
+    """
     UPDATE attempt SET ended_ms = :ended, result = :result, exit_code = :exit_code,
                        signal = :signal, reason = :words, cpu_ms = :cpu, peak_kib = :peak
      WHERE job = :job AND number = :number AND token = :token
-"""
+    """,
+    *History._fields, *AttemptId._fields,
+)  # fmt: skip
 _WRITTEN: Final = """
-    SELECT 1 FROM attempt WHERE job = :job AND number = :number AND token = :token
-                            AND ended_ms = :ended AND result = :result
+    SELECT 1 FROM attempt WHERE job = ? AND number = ? AND token = ? AND ended_ms = ? AND result = ?
 """
 _KEEP_LATE: Final = """
     UPDATE attempt SET late = :late
@@ -101,9 +114,7 @@ _NEXT_DUE: Final = """
      WHERE state IN ('scheduled', 'failed') ORDER BY run_at_ms, id LIMIT 1
 """
 # All that a turn wants to know first, in one statement.
-_LOOK: Final = f"""
-    SELECT ({_NEXT_DUE}), {_TO_TELL}, ({_STOP}), {claiming.LIMITED}
-"""
+_LOOK: Final = numbered(f"SELECT ({_NEXT_DUE}), {_TO_TELL}, ({_STOP}), {claiming.LIMITED}")
 _CLAMP: Final = """
     UPDATE job INDEXED BY job_due SET run_at_ms = :now + (run_at_ms - updated_ms), updated_ms = :now
      WHERE state IN ('scheduled', 'failed') AND state = 'failed' AND updated_ms > :now
@@ -122,26 +133,26 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
 
     Returns the state the job is in now, None when it was not ours to change.
     """
-    who = args_of(ended.attempt)
+    attempt, result = ended.attempt, result_of(ended.ending)
     columns = columns_of(ended.outcome, ended.ending, ended.ended_at, now)
-    db.run(_SETTLE, {**who, **columns, "cause": _cause_id(db, ended.signature)})
+    db.run(_SETTLE, (*columns, _cause_id(db, ended.signature), attempt.job, attempt.token))
     mine = bool(db.changes())
-    written = {**who, "ended": ms(ended.ended_at), "result": result_of(ended.ending)}
+    written = (*attempt, ms(ended.ended_at), result)
     if not mine and db.run(_WRITTEN, written):  # by a COMMIT that was said to have failed
         return Verdict.SETTLED, None
     if not mine:
         late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
-        db.run(_KEEP_LATE, {**who, "late": late, "result": result_of(ended.ending)})
-        telling.late(db, ended.attempt)
+        db.run(_KEEP_LATE, {**args_of(attempt), "late": late, "result": result})
+        telling.late(db, attempt)
         return Verdict.LOST, None
-    db.run(_END_ATTEMPT, {**who, **history_of(ended)})
-    _write_output(db, ended.attempt, ended.output)
-    db.prove(_WRITTEN, written, f"settled job {ended.attempt.job}")
-    ((now_is, was_suspect, *hooked),) = db.run(_SETTLED, (ended.attempt.job,))
-    state = State(now_is)
-    telling.ended(db, ended.attempt, state)
-    suspects.settled(db, ended.attempt.job, state, ended.ending, was=bool(was_suspect))
-    hooks.settled(db, ended.attempt.job, state, tuple(hooked), ended.ending, now)
+    db.run(_END_ATTEMPT, (*history_of(ended), *attempt))
+    _write_output(db, attempt, ended.output)
+    db.prove(_WRITTEN, written, f"settled job {attempt.job}")
+    ((now_is, was_suspect, *hooked),) = db.run(_SETTLED, (attempt.job,))
+    state = STATE_OF[now_is]
+    telling.ended(db, attempt, state)
+    suspects.settled(db, attempt.job, state, ended.ending, was=bool(was_suspect))
+    hooks.settled(db, attempt.job, state, tuple(hooked), ended.ending, now)
     return Verdict.SETTLED, state
 
 
