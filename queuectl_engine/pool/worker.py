@@ -347,6 +347,9 @@ class Worker:
         if self._lease.ends:
             self._fence.guard(claim.attempt.token, run.pid)
         self._watch(run.pidfd, lambda: self._leader_ended(run))
+
+    def _listen_to(self, run: Run) -> None:
+        run.listen_at = inf
         for descriptor in run.streams:
             self._watch(descriptor, lambda d=descriptor: self._read(run, d))  # type: ignore[misc]
 
@@ -367,8 +370,8 @@ class Worker:
 
     def _leader_ended(self, run: Run) -> None:
         for descriptor in (run.pidfd, *run.streams):
-            self._epoll.unregister(descriptor)
-            del self._ready[descriptor]
+            if self._ready.pop(descriptor, None):
+                self._epoll.unregister(descriptor)
         del self._runs[run.claim.attempt.token]
         if self._lease.ends:
             self._fence.release(run.claim.attempt.token)
@@ -424,6 +427,8 @@ class Worker:
         now = time.monotonic()
         self._settle_the_gone()
         for run in self._runs.values():
+            if now >= run.listen_at:
+                self._listen_to(run)
             if run.is_stuck(now):
                 self._park(run, f"process {run.pid} does not end after SIGKILL")
         items = [item for run in self._runs.values() if (item := run.on_time(now))]

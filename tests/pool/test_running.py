@@ -199,7 +199,7 @@ def test_what_a_job_leaves_behind_ends_with_it_unless_spared(
     pid_file = tmp_path / "pid"
     command = f"setsid sleep 343 >/dev/null 2>&1 & echo $! > {pid_file}"
     ended(engine, engine.add(command, allow_background=True))
-    assert _sleepers("343")
+    until(lambda: _sleepers("343"))  # its program may not have begun yet
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 

@@ -16,7 +16,8 @@ from tests.waiting import until
 
 WORKERS = 4
 RINGS = 40
-JOBS = 100
+BATCHES = 10
+JOBS = 20
 LOOK = 5.0  # seconds after which an idle worker looks by itself
 
 
@@ -80,12 +81,18 @@ def test_a_ring_wakes_one_of_the_idle_workers(engine: Engine, start_pool: StartP
     assert RINGS <= woken <= RINGS + by_themselves
 
 
-def test_a_job_costs_its_worker_few_waits(engine: Engine, start_pool: StartPool) -> None:
-    """For its process to begin and to end, and for its output to close; seldom for more."""
+def test_a_job_costs_its_worker_two_waits(engine: Engine, start_pool: StartPool) -> None:
+    """For its process to begin and to end: what it printed is read then, unless it runs longer.
+
+    The fewest of some batches, as on a busy machine any job may run longer.
+    """
     start_pool(1)
     (pid,) = until(lambda: alive(engine, 1))
-    (before,) = at_rest([pid])
-    engine.add_lines(["true"] * JOBS)
-    until(lambda: engine.counts().of(JobState.COMPLETED) == JOBS, timeout=60)
-    (after,) = at_rest([pid])
-    assert JOBS <= after - before <= 4 * JOBS
+    waited = []
+    for batch in range(1, BATCHES + 1):
+        (before,) = at_rest([pid])
+        engine.add_lines(["true"] * JOBS)
+        until(lambda: engine.counts().of(JobState.COMPLETED) == batch * JOBS, timeout=60)  # noqa: B023
+        (after,) = at_rest([pid])
+        waited.append(after - before)
+    assert JOBS < min(waited) <= 2.5 * JOBS
