@@ -209,10 +209,10 @@ def outcome_of(job: Job, ending: Ending, backoff: Backoff, now: datetime) -> Out
 
     A cancel that was asked for while it ran is not known here: `settle` applies `if_cancelled`.
     """
+    if isinstance(ending, Exited) and ending.code == 0:
+        return Completed()
     reason = words(ending)
     match ending:
-        case Exited(code=0):
-            return Completed()
         case Exited() | Signalled() | TimedOut():
             if rule := _rule_against(job, ending):
                 return Dead(f"{reason}, which is not retried ({rule})")

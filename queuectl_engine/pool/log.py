@@ -21,7 +21,7 @@ from queuectl_engine.safe_text import safe_text
 _STDERR: Final = 2
 _LARGEST: Final = 10 * 1024 * 1024
 _LOOK_EVERY: Final = 0.5  # seconds between two looks whether the file was rotated
-_PLAIN: Final = re.compile(r"[!#-~]*").fullmatch  # one word that hides nothing
+_PLAIN: Final = re.compile(r"[ !#-~]*").fullmatch  # what needs no quotes and hides nothing
 
 
 class Log:
@@ -85,14 +85,12 @@ class Log:
 
 
 def _as_text(event: str, fields: dict[str, object]) -> str:
-    words = [_clock(int(time.time())), f"{event:<10}"]
-    for name, value in fields.items():
-        if value is None:
-            continue
-        if not _PLAIN(text := str(value)):
-            text = _quoted(text)
-        words.append(f"{name}={text}")
-    return " ".join(words).rstrip() + "\n"
+    words = [f"{name}={value}" for name, value in fields.items() if value is not None]
+    line = " ".join(words)
+    if not (_PLAIN(line) and line.count(" ") == len(words) - 1):  # looked at once a line
+        told = {name: str(value) for name, value in fields.items() if value is not None}
+        line = " ".join([f"{name}={_quoted(text)}" for name, text in told.items()])
+    return f"{_clock(int(time.time()))} {event:<10} {line}".rstrip() + "\n"
 
 
 @lru_cache(maxsize=1)  # two lines a job, thousands a second

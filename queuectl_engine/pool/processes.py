@@ -93,8 +93,10 @@ class OomPreference:
 
     def _set(self, score: bytes) -> None:
         if self._descriptor >= 0:
-            with suppress(OSError):  # not ours to say where we run
+            try:
                 os.pwrite(self._descriptor, score, 0)
+            except OSError:  # not ours to say where we run
+                pass
 
     def _open(self) -> None:
         if self._descriptor >= 0:

@@ -22,6 +22,7 @@ from queuectl_engine.cause import signature_of
 from queuectl_engine.job import Stream
 from queuectl_engine.lifecycle import (
     Backoff,
+    Completed,
     Ending,
     Exited,
     NotStarted,
@@ -122,11 +123,13 @@ class Run:
             self.pidfd = os.pidfd_open(self.pid)
             self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         except OSError as error:
-            _close(*pipes[::2])
+            for descriptor in pipes[::2]:
+                os.close(descriptor)
             self._close_copy()
             raise _not_run(error, argv[0], self.claim) from error
         finally:
-            _close(*pipes[1::2])
+            for descriptor in pipes[1::2]:
+                os.close(descriptor)
         out, err = pipes[::2]
         os.set_blocking(out, False)
         os.set_blocking(err, False)
@@ -254,7 +257,9 @@ class Run:
     def _told(self, ending: Ending, backoff: Backoff) -> Ended:
         job = self.claim.job
         outcome = outcome_of(job, ending, backoff, self._ended_at)
-        signature = signature_of(job.command, job.argv, ending, self._output.last_line)
+        signature = None
+        if not isinstance(outcome, Completed):
+            signature = signature_of(job.command, job.argv, ending, self._output.last_line)
         output = self._take_output(self._ended_at, last=True)
         return Ended(
             self.claim.attempt, ending, outcome, self._ended_at, output, signature, self._usage
@@ -271,7 +276,7 @@ class Run:
                 if not data:
                     break
                 self._take(stream, data)
-        _close(*self.streams)
+            os.close(descriptor)
         self.streams = {}
         self._close_copy()
 
@@ -442,8 +447,3 @@ def _usage_of(used: resource.struct_rusage, floor: int) -> Usage:
 def _ending_of(status: int) -> Ending:
     code = os.waitstatus_to_exitcode(status)
     return Exited(code) if code >= 0 else Signalled(-code)
-
-
-def _close(*descriptors: int) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)

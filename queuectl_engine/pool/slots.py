@@ -58,6 +58,8 @@ def most_workers(per_slot: PerSlot, slots: int) -> int | None:
 def free_slot(worker_number: int, slots: int, taken: Collection[int]) -> int:
     """The lowest slot of a worker, counted from 1, that none of its running jobs has."""
     first = (worker_number - 1) * slots
+    if not taken:
+        return first
     return next(slot for slot in range(first, first + slots) if slot not in taken)
 
 

@@ -30,11 +30,13 @@ from queuectl_engine.errors import (
 from queuectl_engine.lifecycle import (
     Backoff,
     CancelObeyed,
+    Completed,
     Ending,
     Exited,
     ForcedStop,
     HostLost,
     NotStarted,
+    RetryAt,
     state_after,
     words,
 )
@@ -189,8 +191,9 @@ class Worker:
                 self._sync()
             if self._stopping and not (self._runs or self._ended or self._lingering):
                 break
-            self._listen(self._room() > 0)
-            for descriptor, _ in self._epoll.poll(self._patience()):
+            room = self._room() > 0
+            self._listen(room)
+            for descriptor, _ in self._epoll.poll(self._patience(room=room)):
                 if handler := self._ready.get(descriptor):
                     handler()
             self._on_time()
@@ -409,14 +412,15 @@ class Worker:
         self._look = True
 
     def _tell(self, claim: Claim, ended: Ended, verdict: Verdict) -> None:
-        retry = getattr(ended.outcome, "at", None)
+        outcome, late = ended.outcome, verdict is Verdict.LOST
+        retry = outcome.at if isinstance(outcome, RetryAt) else None
         ran = ended.ended_at - (claim.job.started_at or ended.ended_at)
         self._log(
-            "late" if verdict is Verdict.LOST else state_after(ended.outcome).value,
+            "late" if late else state_after(outcome),
             worker=self._name,
             job=claim.job.id,
             attempt=claim.attempt.number,
-            why=getattr(ended.outcome, "reason", words(ended.ending)),
+            why=_why(ended, late),
             ran=f"{ran.total_seconds():.1f}s",
             retry=retry.isoformat(timespec="seconds") if retry else None,
         )
@@ -482,13 +486,13 @@ class Worker:
             for run in self._runs.values():
                 run.end(why)
 
-    def _patience(self) -> float:
+    def _patience(self, *, room: bool) -> float:
         """Seconds until something is due."""
         now = time.monotonic()
         times = [self._sync_at, *(run.wake_at for run in self._runs.values())]
         if self._ended:
             times.append(self._busy_until)
-        elif self._room():
+        elif room:
             times.append(max(self._look_at, self._busy_until))
         elif now < self._full_until:
             times.append(self._full_until)
@@ -594,6 +598,12 @@ class Worker:
         with suppress(BlockingIOError):  # another worker was faster
             os.read(self._bell, 65_536)
         self._look = self._woken = True
+
+
+def _why(ended: Ended, late: bool) -> str | None:
+    if not isinstance(ended.outcome, Completed):
+        return ended.outcome.reason
+    return words(ended.ending) if late else None
 
 
 def _is_over(run: Run) -> bool:

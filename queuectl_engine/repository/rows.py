@@ -33,6 +33,13 @@ from queuectl_engine.repository.values import (
 )
 
 Row = tuple[Any, ...]
+(
+    _ARGV, _STATE, _TIMEOUT, _BACKGROUND, _RUN_AT, _CREATED_AT, _UPDATED_AT, _STARTED_AT,
+    _FINISHED_AT, _CANCEL_ASKED, _LABELS, _RETRY_ON, _NO_RETRY_ON, _WAITS_FOR,
+) = map(Job._fields.index, (
+    "argv", "stored", "timeout", "allow_background", "run_at", "created_at", "updated_at",
+    "started_at", "finished_at", "cancel_asked", "labels", "retry_on", "no_retry_on", "waits_for",
+))  # fmt: skip
 __all__ = [
     "Row",
     "attempt_of",
@@ -51,43 +58,29 @@ __all__ = [
 
 
 def job_of(row: Row) -> Job:
-    """A job from the columns of a store's `JOB`; further columns are ignored."""
-    return Job(
-        id=row[0],
-        key=row[1],
-        command=row[2],
-        argv=None if row[3] is None else tuple(json.loads(row[3])),
-        stored=STATE_OF[row[4]],
-        queue=row[5],
-        priority=row[6],
-        attempts=row[7],
-        runs=row[8],
-        deaths=row[9],
-        max_retries=row[10],
-        timeout=None if row[11] is None else row[11] * MS,
-        allow_background=bool(row[12]),
-        run_at=moment(row[13]),
-        created_at=moment(row[14]),
-        updated_at=moment(row[15]),
-        started_at=moment_or_none(row[16]),
-        finished_at=moment_or_none(row[17]),
-        reason=row[18],
-        worker=row[19],
-        cancel_asked=row[20] is not None,
-        parked=row[21],
-        context_id=row[22],
-        log_file=row[23],
-        cause_id=row[24],
-        labels=() if row[25] is None else tuple(json.loads(row[25])),
-        retry_on=parse_exit_codes(row[26]) if row[26] else (),
-        no_retry_on=parse_exit_codes(row[27]) if row[27] else (),
-        schedule_id=row[28],
-        on_dead=row[29],
-        on_completed=row[30],
-        mutex=row[31],
-        mutex_holder=row[32],
-        waits_for=_needs_of(row[33]),
-    )
+    """A job from the columns of a store's `JOB`; further columns are ignored.
+
+    Those are in the order of its fields, and only what is stored otherwise is made anew: every
+    claim waits for it.
+    """
+    made = list(row[: len(Job._fields)])
+    made[_STATE] = STATE_OF[row[_STATE]]
+    made[_BACKGROUND] = bool(row[_BACKGROUND])
+    made[_CANCEL_ASKED] = row[_CANCEL_ASKED] is not None
+    for place in (_RUN_AT, _CREATED_AT, _UPDATED_AT):
+        made[place] = moment(row[place])
+    for place in (_STARTED_AT, _FINISHED_AT):
+        if row[place] is not None:
+            made[place] = moment(row[place])
+    if row[_TIMEOUT] is not None:
+        made[_TIMEOUT] = row[_TIMEOUT] * MS
+    if row[_ARGV] is not None:
+        made[_ARGV] = tuple(json.loads(row[_ARGV]))
+    made[_LABELS] = tuple(json.loads(row[_LABELS])) if row[_LABELS] else ()
+    made[_RETRY_ON] = parse_exit_codes(row[_RETRY_ON]) if row[_RETRY_ON] else ()
+    made[_NO_RETRY_ON] = parse_exit_codes(row[_NO_RETRY_ON]) if row[_NO_RETRY_ON] else ()
+    made[_WAITS_FOR] = _needs_of(row[_WAITS_FOR]) if row[_WAITS_FOR] else ()
+    return Job._make(made)
 
 
 def need_of(parent: int, after: str, state: str | None, *, met: bool = False) -> Need:
@@ -96,8 +89,8 @@ def need_of(parent: int, after: str, state: str | None, *, met: bool = False) ->
     return Need(parent, After(after), seen, met)
 
 
-def _needs_of(found: str | None) -> tuple[Need, ...]:
-    return tuple(need_of(*each) for each in json.loads(found)) if found else ()
+def _needs_of(found: str) -> tuple[Need, ...]:
+    return tuple(need_of(*each) for each in json.loads(found))
 
 
 def attempt_of(row: Row) -> Attempt:

@@ -37,7 +37,7 @@ def test_it_sleeps_no_longer_than_until_then(
     idle._stopping = True  # so that it looks for nothing else
     idle._sync()
 
-    assert longest / 2 < idle._patience() <= longest
+    assert longest / 2 < idle._patience(room=False) <= longest
 
 
 def test_it_comes_back_when_the_database_was_busy(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_it_comes_back_when_the_database_was_busy(tmp_path: Path) -> None:
     idle._stopping = True
     idle._sync()
 
-    assert idle._patience() <= 1.0
+    assert idle._patience(room=False) <= 1.0
 
 
 def test_what_ended_by_itself_is_not_ended_by_the_fence(tmp_path: Path) -> None:

@@ -37,16 +37,15 @@ __all__ = [
     "need_of",
 ]
 
-# In the order of `job_of`. A job whose worker is not registered any more shows none.
+# In the order of the fields of `Job`. A job whose worker is not registered any more shows none.
 JOB: Final = """
     job.id, job.key, job.command, job.argv, job.state,
     (SELECT name FROM queue WHERE queue.id = job.queue),
     job.priority, job.attempts, job.runs, job.deaths, job.max_retries, job.timeout_ms,
-    job.allow_background, job.run_at_ms, job.created_ms, job.updated_ms, job.started_ms,
-    job.finished_ms, job.reason,
+    job.allow_background, job.log_file, job.run_at_ms, job.created_ms, job.updated_ms,
+    job.started_ms, job.finished_ms, job.reason,
     (SELECT 'w' || number FROM worker WHERE worker.id = job.worker),
-    job.cancel_ms, job.parked, job.context, job.log_file,
-    job.cause,
+    job.cancel_ms, job.parked, job.context, job.cause,
     job.labels, job.retry_on, job.no_retry_on, job.schedule, job.on_dead, job.on_completed,
     job.mutex,
     iif(job.mutex IS NULL, NULL, (SELECT holder.id FROM job AS holder
