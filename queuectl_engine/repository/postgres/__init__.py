@@ -36,7 +36,7 @@ from queuectl_engine.job import (
 )
 from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.plan import Act, Was
-from queuectl_engine.repository import bell
+from queuectl_engine.repository import bell, hearing
 from queuectl_engine.repository.postgres import (
     acts,
     adding,
@@ -247,18 +247,18 @@ class PostgresRepository:
         self, *, since: int | None, limit: int, job: int | None = None
     ) -> tuple[list[Happening], int]:
         self._number()
-        return self._db.read(telling.happenings, since, limit, job)
+        return self._db.read(telling.HEARING.happenings, since, limit, job)
 
     def last_happening(self) -> int:
         self._number()
-        return self._db.look(telling.last)
+        return self._db.look(hearing.last)
 
     def metrics(self) -> list[QueueMetrics]:
         self._number()
-        return self._db.read(telling.metrics)
+        return self._db.read(telling.HEARING.metrics)
 
     def oldest_due(self) -> datetime | None:
-        return self._db.look(telling.oldest_due)
+        return self._db.look(telling.HEARING.oldest_due)
 
     # -- people: acts
 

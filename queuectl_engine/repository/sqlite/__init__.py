@@ -295,26 +295,26 @@ class SqliteRepository:
     def happenings(
         self, *, since: int | None, limit: int, job: int | None = None
     ) -> tuple[list[Happening], int]:
-        from queuectl_engine.repository.sqlite import hearing
+        from queuectl_engine.repository.sqlite.hearing import HEARING
 
         with self._db.reading():
-            return hearing.happenings(self._db, since, limit, job)
+            return HEARING.happenings(self._db, since, limit, job)
 
     def last_happening(self) -> int:
-        from queuectl_engine.repository.sqlite import hearing
+        from queuectl_engine.repository.hearing import last
 
-        return hearing.last(self._db)
+        return last(self._db)
 
     def metrics(self) -> list[QueueMetrics]:
-        from queuectl_engine.repository.sqlite import hearing
+        from queuectl_engine.repository.sqlite.hearing import HEARING
 
         with self._db.reading():
-            return hearing.metrics(self._db)
+            return HEARING.metrics(self._db)
 
     def oldest_due(self) -> datetime | None:
-        from queuectl_engine.repository.sqlite import hearing
+        from queuectl_engine.repository.sqlite.hearing import HEARING
 
-        return hearing.oldest_due(self._db)
+        return HEARING.oldest_due(self._db)
 
     # -- people: acts
 
