@@ -6,15 +6,15 @@ happenings, so that claims and settlements do not pay for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from queuectl_engine.job import Happening
 from queuectl_engine.metrics import BUCKETS, Histogram, QueueMetrics
 from queuectl_engine.repository.kinds import STATES, Kind
-from queuectl_engine.repository.rows import Row, moment, moment_or_none
+from queuectl_engine.repository.rows import Reader, Row, moment, moment_or_none
 
 KEPT: Final = 500_000  # happenings
 FORGOTTEN_AT_ONCE: Final = 20_000
@@ -24,16 +24,6 @@ _ROWS: Final = 200  # in one read; each stands for one happening or many
 _LAST: Final = "SELECT id FROM happening ORDER BY id DESC LIMIT 1"
 _FIRST: Final = "SELECT id, kind, n FROM happening ORDER BY id LIMIT 1"
 _NOT_RUN: Final = frozenset({"given back", "not started", "lost"})  # for how long, nobody knows
-
-
-class Reader(Protocol):
-    """What is needed of a store's connection."""
-
-    def run(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ..., /) -> list[Row]:
-        """Execute one statement and return all rows."""
-
-    def value(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ..., /) -> Any:
-        """The first column of the first row, None without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import (
@@ -33,6 +34,7 @@ from queuectl_engine.repository.values import (
 
 Row = tuple[Any, ...]
 __all__ = [
+    "Reader",
     "Row",
     "attempt_of",
     "body_of",
@@ -47,6 +49,16 @@ __all__ = [
     "ms",
     "need_of",
 ]
+
+
+class Reader(Protocol):
+    """What is needed of a store's connection."""
+
+    def run(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ..., /) -> list[Row]:
+        """Execute one statement and return all rows."""
+
+    def value(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ..., /) -> Any:
+        """The first column of the first row, None without one."""
 
 
 def job_of(row: Row) -> Job:

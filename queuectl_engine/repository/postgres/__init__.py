@@ -74,6 +74,7 @@ from queuectl_engine.repository.protocol import (
     Verdict,
     WorkerRow,
 )
+from queuectl_engine.repository.views import place
 from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 __all__ = ["PostgresRepository", "create", "examine"]
@@ -170,7 +171,7 @@ class PostgresRepository:
         cause: int | None = None,
     ) -> Page:
         return self._db.read(
-            reading.page,
+            reading.PAGING.page,
             view,
             limit=limit,
             at=at,
@@ -193,7 +194,7 @@ class PostgresRepository:
         until: datetime | None = None,
     ) -> Matches:
         return self._db.read(
-            reading.scan,
+            reading.PAGING.scan,
             view,
             wanted,
             limit=limit,
@@ -211,7 +212,7 @@ class PostgresRepository:
         return self._db.look(reading.cause, cause_id)
 
     def place(self, view: View, job: Job) -> Key:
-        return reading.place(view, job)
+        return place(view, job)
 
     def counts(self) -> Counts:
         return self._db.read(reading.counts)

@@ -119,7 +119,7 @@ class Keeper:
 
     def _slice(self, db: Connection, before: datetime) -> int:
         found = db.read(
-            reading.scan,
+            reading.PAGING.scan,
             View.FINISHED,
             _COMPLETED,
             limit=_REMOVED_AT_ONCE,

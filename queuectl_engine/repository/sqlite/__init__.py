@@ -188,7 +188,7 @@ class SqliteRepository:
         from queuectl_engine.repository.sqlite import reading
 
         with self._db.reading():
-            return reading.page(
+            return reading.PAGING.page(
                 self._db,
                 view,
                 limit=limit,
@@ -214,7 +214,7 @@ class SqliteRepository:
         from queuectl_engine.repository.sqlite import reading
 
         with self._db.reading():
-            return reading.scan(
+            return reading.PAGING.scan(
                 self._db,
                 view,
                 wanted,
@@ -238,9 +238,9 @@ class SqliteRepository:
         return reading.cause(self._db, cause_id)
 
     def place(self, view: View, job: Job) -> Key:
-        from queuectl_engine.repository.sqlite import reading
+        from queuectl_engine.repository.views import place
 
-        return reading.place(view, job)
+        return place(view, job)
 
     def counts(self) -> Counts:
         from queuectl_engine.repository.sqlite import reading

@@ -125,7 +125,7 @@ class Keeper:
 
     def _slice(self, db: Connection, before: datetime) -> int:
         with db.reading():
-            found = reading.scan(
+            found = reading.PAGING.scan(
                 db,
                 View.FINISHED,
                 _COMPLETED,
