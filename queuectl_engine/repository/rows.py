@@ -14,6 +14,7 @@ from queuectl_engine.job import (
     OUTWARD,
     After,
     Attempt,
+    Cause,
     Chunk,
     Context,
     Job,
@@ -38,6 +39,7 @@ __all__ = [
     "Row",
     "attempt_of",
     "body_of",
+    "cause_of",
     "chunk_of",
     "context_of",
     "ids_text",
@@ -120,6 +122,12 @@ def attempt_of(row: Row) -> Attempt:
         cpu=None if cpu is None else cpu * MS,
         peak_memory=None if peak is None else peak * 1024,
     )
+
+
+def cause_of(row: Row) -> Cause:
+    """A cause from its columns, with the ends of its dead jobs and the last of these."""
+    cause_id, program, ended, line, dead, first, last, example = row
+    return Cause(cause_id, program, ended, line, dead, moment(first), moment(last), example)
 
 
 @lru_cache(maxsize=64)

@@ -23,8 +23,8 @@ from queuectl_engine.repository.postgres import filtering
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.postgres.rows import ATTEMPT, JOB
 from queuectl_engine.repository.rows import (
-    Row,
     attempt_of,
+    cause_of,
     chunk_of,
     context_of,
     job_of,
@@ -100,18 +100,13 @@ def causes(db: Connection, limit: int, wanted: Filter) -> list[Cause]:
     sql = f"""{_NEWEST} {_CAUSES} WHERE true{test}
               ORDER BY cause.last_ms DESC, cause.id DESC LIMIT %(limit)s"""
     most = MOST_CAUSES if wanted else limit
-    return [_cause_of(row) for row in db.run(sql, {**args, "limit": limit, "most": most})]
+    return [cause_of(row) for row in db.run(sql, {**args, "limit": limit, "most": most})]
 
 
 def cause(db: Connection, cause_id: int) -> Cause | None:
     """One of them, None when nothing is dead of it."""
     rows = db.run(f"{_ONE} {_CAUSES}", {"id": cause_id, "most": 1})
-    return _cause_of(rows[0]) if rows else None
-
-
-def _cause_of(row: Row) -> Cause:
-    cause_id, program, ended, line, dead, first, last, example = row
-    return Cause(cause_id, program, ended, line, dead, moment(first), moment(last), example)
+    return cause_of(rows[0]) if rows else None
 
 
 def counts(db: Connection) -> Counts:

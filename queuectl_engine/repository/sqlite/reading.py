@@ -20,17 +20,17 @@ from queuectl_engine.job import (
     State,
 )
 from queuectl_engine.repository.paging import Paging
-from queuectl_engine.repository.sqlite import filtering
-from queuectl_engine.repository.sqlite.connection import Connection, Row
-from queuectl_engine.repository.sqlite.rows import (
-    ATTEMPT,
-    JOB,
+from queuectl_engine.repository.rows import (
     attempt_of,
+    cause_of,
     chunk_of,
     context_of,
     job_of,
     moment,
 )
+from queuectl_engine.repository.sqlite import filtering
+from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.rows import ATTEMPT, JOB
 
 PAGING: Final = Paging(JOB, filtering.condition, value=":{}", index="INDEXED BY {}")
 MOST_CAUSES: Final = 1_000  # counted; beyond that the number says nothing to anyone
@@ -85,18 +85,13 @@ def causes(db: Connection, limit: int, wanted: Filter) -> list[Cause]:
     sql = f"""{_CAUSES} WHERE id IN ({_NEWEST_CAUSES}){test}
               ORDER BY last_ms DESC, id DESC LIMIT :limit"""
     most = MOST_CAUSES if wanted else limit
-    return [_cause_of(row) for row in db.run(sql, {**args, "limit": limit, "most": most})]
+    return [cause_of(row) for row in db.run(sql, {**args, "limit": limit, "most": most})]
 
 
 def cause(db: Connection, cause_id: int) -> Cause | None:
     """One of them, None when nothing is dead of it."""
     rows = db.run(f"{_CAUSES} WHERE id = ? AND dead > 0", (cause_id,))
-    return _cause_of(rows[0]) if rows else None
-
-
-def _cause_of(row: Row) -> Cause:
-    cause_id, program, ended, line, dead, first, last, example = row
-    return Cause(cause_id, program, ended, line, dead, moment(first), moment(last), example)
+    return cause_of(rows[0]) if rows else None
 
 
 def counts(db: Connection) -> Counts:
