@@ -74,7 +74,8 @@ from queuectl_engine.repository.protocol import (
     Verdict,
     WorkerRow,
 )
-from queuectl_engine.repository.views import place
+from queuectl_engine.repository.removal import Keeper
+from queuectl_engine.repository.views import ended_before, place
 from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 __all__ = ["PostgresRepository", "create", "examine"]
@@ -98,7 +99,7 @@ class PostgresRepository:
         self._seen = (0, 0)
         self._doubtful: list[Claim] = []  # of a turn whose commit nobody could tell of
         self._doubtful_hooks: list[DueHook] = []
-        self._keeper = pruning.Keeper()
+        self._keeper = Keeper()
         self._identity = str(db.look(lambda db: db.value("SELECT uuid FROM meta")))
         self._listener: Listener | None = None
         self.run_directory = upkeep.run_directory(self._identity)
@@ -286,7 +287,7 @@ class PostgresRepository:
             self._db.write(upkeep.purge_deleted, now)
 
     def ended_before(self, before: datetime) -> Key:
-        return pruning.ended_before(before)
+        return ended_before(before)
 
     def remove(
         self,
@@ -587,7 +588,7 @@ class PostgresRepository:
         self._db.write(upkeep.add_up)
         self._tally()
         self._db.write(telling.forget)
-        self._keeper.turn(self._db, now)
+        self._keeper.turn(self, now)
 
     def sync_if_due(self, worker: int, *, now: datetime) -> float | None:
         return None  # every commit is on disk: another host goes by it at once

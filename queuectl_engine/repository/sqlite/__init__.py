@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         Verdict,
         WorkerRow,
     )
-    from queuectl_engine.repository.sqlite.pruning import Keeper
+    from queuectl_engine.repository.removal import Keeper
     from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
@@ -350,9 +350,9 @@ class SqliteRepository:
             upkeep.purge_deleted(self._db, now)
 
     def ended_before(self, before: datetime) -> Key:
-        from queuectl_engine.repository.sqlite import pruning
+        from queuectl_engine.repository.views import ended_before
 
-        return pruning.ended_before(before)
+        return ended_before(before)
 
     def remove(
         self,
@@ -760,13 +760,14 @@ class SqliteRepository:
         return bell.listen(self.run_directory / pool.directory)
 
     def maintain(self, *, now: datetime) -> None:
-        from queuectl_engine.repository.sqlite import hearing, pruning
+        from queuectl_engine.repository.removal import Keeper
+        from queuectl_engine.repository.sqlite import hearing
 
         upkeep.purge_deleted(self._db, now)
         hearing.tally(self._db)
         hearing.forget(self._db)
-        self._keeper = self._keeper or pruning.Keeper()
-        self._keeper.turn(self._db, now)
+        self._keeper = self._keeper or Keeper()
+        self._keeper.turn(self, now)
         upkeep.tidy(self._db)
 
     def sync_if_due(self, worker: int, *, now: datetime) -> float | None:
