@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from queuectl_engine.filter import Filter
 from queuectl_engine.job import State, View
+from queuectl_engine.repository.filtering import Filtering
 from queuectl_engine.repository.protocol import Key, Matches, Page
 from queuectl_engine.repository.rows import Reader, Row, job_of, ms
 from queuectl_engine.repository.views import Segment, segments
@@ -18,14 +18,12 @@ from queuectl_engine.repository.views import Segment, segments
 class Paging:
     """Reads views in the SQL of one store.
 
-    `job` are the columns of `job_of`, `condition` is a filter as ` AND …` with the values that it
-    names. `value` has a place for the name of a bound value, `index` one for that of the index to
-    use, or none where a store finds it by itself.
+    `job` are the columns of `job_of`. `index` has a place for the name of the index to use, or none
+    where a store finds it by itself.
     """
 
     job: str
-    condition: Callable[[Filter], tuple[str, dict[str, Any]]]
-    value: str
+    filtering: Filtering
     index: str
 
     def page(
@@ -43,7 +41,7 @@ class Paging:
         """Neighbours in a view; see `JobRepository.page`. Never an OFFSET, never an OR."""
         more, args = "", dict[str, object]()
         if queue is not None:
-            named = self.value.format("queue")
+            named = self.filtering.value.format("queue")
             more += f" AND queue = (SELECT id FROM queue WHERE name = {named})"
             args["queue"] = queue
         if states is not None:
@@ -70,9 +68,9 @@ class Paging:
         until: datetime | None = None,
     ) -> Matches:
         """The ids that match among the next `budget` jobs of a view; see `JobRepository.scan`."""
-        test, args = self.condition(wanted)
+        test, args = self.filtering.condition(wanted)
         if until is not None:
-            test += f" AND updated_ms <= {self.value.format('until')}"
+            test += f" AND updated_ms <= {self.filtering.value.format('until')}"
             args = {**args, "until": ms(until)}
         walk = _Walk(self, f"job.id, (true{test})", "", args, budget + 1, at, backwards)
         if view is View.DEAD and cause is None:
@@ -118,7 +116,7 @@ class _Walk:
         first_falls = segment.first_falls != self.backwards
         id_falls = segment.id_falls != self.backwards
         index = self.paging.index.format(segment.index) if segment.index else ""
-        at_first, at_id, most = map(self.paging.value.format, ("first", "id", "limit"))
+        at_first, at_id, most = map(self.paging.filtering.value.format, ("first", "id", "limit"))
         first, then = ("DESC" if falls else "ASC" for falls in (first_falls, id_falls))
         select = f"""SELECT {self.columns}, {segment.first}, job.id FROM job {index}
                      WHERE {segment.where}{self.more}"""

@@ -19,8 +19,8 @@ from queuectl_engine.job import (
     State,
 )
 from queuectl_engine.repository.paging import Paging
-from queuectl_engine.repository.postgres import filtering
 from queuectl_engine.repository.postgres.connection import Connection
+from queuectl_engine.repository.postgres.filtering import FILTERING
 from queuectl_engine.repository.postgres.rows import ATTEMPT, JOB
 from queuectl_engine.repository.rows import (
     attempt_of,
@@ -31,7 +31,7 @@ from queuectl_engine.repository.rows import (
     moment,
 )
 
-PAGING: Final = Paging(JOB, filtering.condition, value="%({})s", index="")
+PAGING: Final = Paging(JOB, FILTERING, index="")
 MOST_CAUSES: Final = 1_000  # counted; beyond that the number says nothing to anyone
 
 
@@ -96,7 +96,7 @@ _CAUSES: Final = f"""
 
 def causes(db: Connection, limit: int, wanted: Filter) -> list[Cause]:
     """Causes that have dead jobs, newest first; those that match among the newest that count."""
-    test, args = filtering.cause_condition(wanted)
+    test, args = FILTERING.cause_condition(wanted)
     sql = f"""{_NEWEST} {_CAUSES} WHERE true{test}
               ORDER BY cause.last_ms DESC, cause.id DESC LIMIT %(limit)s"""
     most = MOST_CAUSES if wanted else limit

@@ -28,11 +28,11 @@ from queuectl_engine.repository.rows import (
     job_of,
     moment,
 )
-from queuectl_engine.repository.sqlite import filtering
 from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.filtering import FILTERING
 from queuectl_engine.repository.sqlite.rows import ATTEMPT, JOB
 
-PAGING: Final = Paging(JOB, filtering.condition, value=":{}", index="INDEXED BY {}")
+PAGING: Final = Paging(JOB, FILTERING, index="INDEXED BY {}")
 MOST_CAUSES: Final = 1_000  # counted; beyond that the number says nothing to anyone
 
 
@@ -81,7 +81,7 @@ _CAUSES: Final = f"""
 
 def causes(db: Connection, limit: int, wanted: Filter) -> list[Cause]:
     """Causes that have dead jobs, newest first; those that match among the newest that count."""
-    test, args = filtering.cause_condition(wanted)
+    test, args = FILTERING.cause_condition(wanted)
     sql = f"""{_CAUSES} WHERE id IN ({_NEWEST_CAUSES}){test}
               ORDER BY last_ms DESC, id DESC LIMIT :limit"""
     most = MOST_CAUSES if wanted else limit
