@@ -40,6 +40,7 @@ class Form:
     key: str = ""
     shell: str = ""
     labels: str = ""
+    secrets: str = ""
     retry_on: str = ""
     never_on: str = ""
     after_ok: str = ""
@@ -70,7 +71,11 @@ def add(form: Form, commands: Sequence[str], now: datetime) -> Deed[Told]:
     policy = _policy(form, now)
 
     def deed(engine: Engine) -> Told:
-        around = engine.context(cwd=form.directory or None, shell=form.shell or None)
+        around = engine.context(
+            cwd=form.directory or None,
+            shell=form.shell or None,
+            secrets=_names(form.secrets),
+        )
         jobs = [
             engine.new_job(
                 command,

@@ -116,6 +116,8 @@ def _facts(job: Job, picture: JobPicture, width: int, now: datetime) -> list[Lin
     if job.on_dead or job.on_completed:
         told = {"on_dead": job.on_dead, "on_completed": job.on_completed}
         rows.append(("hooks", [f"{on} {safe_text(line)}" for on, line in told.items() if line]))
+    if picture.context is not None and picture.context.secrets:
+        rows.append(("secrets", [safe_text(", ".join(picture.context.secrets))]))
     if picture.advice:
         rows.insert(0, ("try", [safe_text(picture.advice)]))
     if picture.explained:

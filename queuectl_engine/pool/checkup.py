@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from queuectl_engine.job import State
 from queuectl_engine.keeping import Finding, Level
 from queuectl_engine.pool.census import census
 from queuectl_engine.pool.host import this_host
+from queuectl_engine.pool.locks import is_free, worker_lock
+from queuectl_engine.pool.receipts import left_receipts, read_receipts, receipts_file
 from queuectl_engine.pool.systemd import logout_warning, user_manager_warning
 from queuectl_engine.repository.protocol import JobRepository
 from queuectl_engine.safe_text import safe_text
 
 Found = Iterator[Finding]
 Check = Callable[[JobRepository], Found]
+
+_SETTLE: Final = "the next pool that starts settles them: queuectl worker --detach"
 
 
 def pools(repository: JobRepository) -> Found:
@@ -52,10 +58,38 @@ def logout(repository: JobRepository) -> Found:
             yield Finding("logout", level, f"{safe_text(pool.name)}: {why or 'it goes on'}")
 
 
+def receipts(repository: JobRepository) -> Found:
+    """No pool that lost its database left results in files."""
+    left: Counter[tuple[str, Path]] = Counter()
+    for path in _abandoned(repository.run_directory):
+        try:
+            left.update((of, path.parent) for of, _ in read_receipts(path))
+        except ValueError as error:
+            text = f"{safe_text(str(path))} cannot be understood: {safe_text(str(error))}"
+            yield Finding("receipts", Level.WARN, text, "keep that file, and report this")
+    for (of, directory), count in left.items():
+        where = f"{count:,}, in {safe_text(str(directory))}"
+        if of == repository.incarnation():
+            text, advice = f"results not settled yet: {where}", _SETTLE
+            yield Finding("receipts", Level.WARN, text, advice)
+        else:
+            before = of.startswith(f"{repository.identity()}/")
+            whose = "before the last restore" if before else "another database"
+            text = f"results of {whose}, which no pool settles here: {where}"
+            yield Finding("receipts", Level.NOTE, text, "look at them, then remove them")
+
+
+def _abandoned(run_directory: Path) -> Iterator[Path]:
+    """Files with results whose worker is dead, and so leaves no more in them."""
+    for directory, worker in left_receipts(run_directory):
+        if is_free(directory / worker_lock(worker)):
+            yield receipts_file(directory, worker)
+
+
 def _ready(repository: JobRepository) -> int:
     """Jobs that a worker would take."""
     queues = [queue for queue in repository.queues() if not queue.paused]
     return sum(queue.counts.get(State.READY, 0) for queue in queues)
 
 
-CHECKS: Final[dict[str, Check]] = {"pools": pools, "logout": logout}
+CHECKS: Final[dict[str, Check]] = {"pools": pools, "logout": logout, "receipts": receipts}

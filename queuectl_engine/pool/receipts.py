@@ -105,6 +105,18 @@ def left_receipts(run_directory: Path) -> list[tuple[Path, int]]:
     return found
 
 
+def read_receipts(path: Path) -> list[tuple[str, Ended]]:
+    """The results in such a file, each with the incarnation of the database that it is of.
+
+    Raises OSError, and ValueError when it cannot be understood.
+    """
+    lines = path.read_bytes().rstrip(b"\0").splitlines()
+    try:
+        return [_read(json.loads(line)) for line in lines]
+    except (KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
 def settle_receipts(
     repository: JobRepository, directory: Path, worker: int, log: Callable[..., None]
 ) -> bool:
@@ -114,12 +126,10 @@ def settle_receipts(
     """
     path = receipts_file(directory, worker)
     try:
-        lines = path.read_bytes().rstrip(b"\0").splitlines()
+        left = read_receipts(path)
     except OSError:  # as most of the time: it left none
         return True
-    try:
-        left = [_read(json.loads(line)) for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         log("receipts", file=str(path), why=f"cannot be understood: {error}")
         return False
     mine = repository.incarnation()

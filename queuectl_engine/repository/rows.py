@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from queuectl_engine.exit_codes import parse_exit_codes
 from queuectl_engine.job import (
     OUTWARD,
     After,
     Attempt,
+    Cause,
     Chunk,
     Context,
     Job,
@@ -41,9 +43,11 @@ Row = tuple[Any, ...]
     "started_at", "finished_at", "cancel_asked", "labels", "retry_on", "no_retry_on", "waits_for",
 ))  # fmt: skip
 __all__ = [
+    "Reader",
     "Row",
     "attempt_of",
     "body_of",
+    "cause_of",
     "chunk_of",
     "context_of",
     "ids_text",
@@ -55,6 +59,16 @@ __all__ = [
     "ms",
     "need_of",
 ]
+
+
+class Reader(Protocol):
+    """What is needed of a store's connection."""
+
+    def run(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ..., /) -> list[Row]:
+        """Execute one statement and return all rows."""
+
+    def value(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ..., /) -> Any:
+        """The first column of the first row, None without one."""
 
 
 def job_of(row: Row) -> Job:
@@ -102,6 +116,12 @@ def attempt_of(row: Row) -> Attempt:
         cpu=None if cpu is None else cpu * MS,
         peak_memory=None if peak is None else peak * 1024,
     )
+
+
+def cause_of(row: Row) -> Cause:
+    """A cause from its columns, with the ends of its dead jobs and the last of these."""
+    cause_id, program, ended, line, dead, first, last, example = row
+    return Cause(cause_id, program, ended, line, dead, moment(first), moment(last), example)
 
 
 @lru_cache(maxsize=64)

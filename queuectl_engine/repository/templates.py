@@ -1,4 +1,4 @@
-"""The job of a schedule as it is stored: every field that is not as by default, but its context.
+"""Schedules as they are stored. Of the job every field that is not as by default, but its context.
 
 So a new field of a job is carried without a word here.
 """
@@ -9,7 +9,9 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from queuectl_engine.job import Context, NewJob
+from queuectl_engine.job import OUTWARD, Context, NewJob, State
+from queuectl_engine.repository.rows import Row, moment, moment_or_none
+from queuectl_engine.schedule import Missed, Schedule
 
 
 def template_of(job: NewJob) -> str:
@@ -44,3 +46,25 @@ def _unpacked(value: Any) -> Any:
         case list():
             return tuple(_unpacked(each) for each in value)
     return value
+
+
+def schedule_of(row: Row, context: Context) -> Schedule:
+    """A schedule from the columns of a store; the last is the number of this context."""
+    job = job_of_template(row[14], context, row[0])
+    return Schedule(
+        id=row[0],
+        name=row[1],
+        expression=row[2],
+        zone=row[3],
+        job=job,
+        paused=bool(row[4]),
+        missed=Missed(row[5]),
+        overlap=bool(row[6]),
+        next_at=moment_or_none(row[7]),
+        last_at=moment_or_none(row[8]),
+        last_result=row[9],
+        last_job=row[10],
+        last_state=OUTWARD.get(State(row[11])) if row[11] else None,
+        skipped=row[12],
+        created_at=moment(row[13]),
+    )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from queuectl_engine.job import Job, State, View
 from queuectl_engine.repository.protocol import Key
 from queuectl_engine.repository.rows import ms
+
+_LAST_ID: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,11 @@ def place(view: View, job: Job) -> Key:
         return (number, job.priority, job.id)
     when = job.started_at if view is View.PROCESSING else job.finished_at
     return (number, ms(when or job.updated_at), job.id)
+
+
+def ended_before(before: datetime) -> Key:
+    """The place in views of ended jobs from which on all ended at this moment or earlier."""
+    return (0, ms(before), _LAST_ID)
 
 
 def segments(

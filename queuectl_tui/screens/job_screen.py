@@ -27,7 +27,8 @@ from queuectl_tui.widgets.line_view import LineView
 ADDING: Final = (
     ("queue", "priority", "retries", "timeout"),
     ("run_at", "directory", "key", "shell"),
-    ("labels", "retry_on", "never_on"),
+    ("labels", "secrets"),
+    ("retry_on", "never_on"),
     ("after_ok", "after_any", "after_fail", "mutex"),
 )
 EDITING: Final = (
@@ -126,6 +127,7 @@ class JobScreen(ModalScreen[Told | None]):
             "key": "none",
             "shell": "/bin/sh",
             "labels": "none",
+            "secrets": "none",
             "retry_on": "any exit",
             "never_on": "none",
             "after_ok": "none",

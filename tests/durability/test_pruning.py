@@ -17,9 +17,9 @@ from queuectl_engine.lifecycle import Exited
 from queuectl_engine.pool.background import start_detached
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pruning import prune
-from queuectl_engine.repository import clock_jumps, open_repository
+from queuectl_engine.repository import clock_jumps, open_repository, removal
 from queuectl_engine.repository.protocol import JobRepository, Removed
-from queuectl_engine.repository.sqlite import SqliteRepository, pruning
+from queuectl_engine.repository.sqlite import SqliteRepository
 from tests.pools import stop_pools
 from tests.repository.driver import Driver, output_of
 from tests.samples import HOUR, new
@@ -90,7 +90,7 @@ def test_a_transaction_looks_through_no_more_output_than_it_should(
     drive: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish(drive, 10, "x" * 100)
-    monkeypatch.setattr(pruning, "_OUTPUT_AT_ONCE", 250)
+    monkeypatch.setattr(removal, "_OUTPUT_AT_ONCE", 250)
     ids = list(range(1, 11))
     parts = []
     while ids:

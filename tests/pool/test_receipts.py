@@ -13,6 +13,7 @@ import pytest
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.job import Chunk, Piece, State, Stream
+from queuectl_engine.keeping import Level
 from queuectl_engine.lifecycle import (
     Cancelled,
     CancelObeyed,
@@ -30,6 +31,8 @@ from queuectl_engine.lifecycle import (
     TimedOut,
     WorkerDied,
 )
+from queuectl_engine.pool import checkup
+from queuectl_engine.pool.locks import HeldLock, worker_lock
 from queuectl_engine.pool.receipts import (
     Receipts,
     left_receipts,
@@ -170,6 +173,9 @@ def test_what_is_no_receipt_stays_and_is_told(drive: Driver, pool: Path, text: b
     assert not settle_receipts(drive.repo, pool, WORKER, told)
     assert "cannot be understood" in str(told.lines)
     assert receipts_file(pool, WORKER).read_bytes() == text
+    (finding,) = checkup.receipts(drive.repo)
+    assert finding.level is Level.WARN
+    assert f"worker-{WORKER}.receipts cannot be understood" in finding.text
 
 
 def test_the_file_is_ours_alone_reserves_its_room_and_goes_when_it_holds_nothing(
@@ -204,3 +210,19 @@ def test_a_directory_that_went_with_the_database_is_made_anew(drive: Driver, poo
     receipts.close()
     assert settle_receipts(drive.repo, pool, WORKER, Told())
     assert drive.get(ended.attempt.job).stored is State.COMPLETED
+
+
+def test_a_checkup_tells_nothing_of_a_living_worker_nor_of_reserved_room(
+    drive: Driver, pool: Path
+) -> None:
+    Receipts(pool, WORKER + 1)  # and no close
+    assert list(checkup.receipts(drive.repo)) == []
+
+    lock = HeldLock.take(pool / worker_lock(WORKER))
+    assert lock
+    left(pool, drive.repo.incarnation(), running(drive), running(drive))
+    assert list(checkup.receipts(drive.repo)) == []
+
+    lock.release()
+    (finding,) = checkup.receipts(drive.repo)
+    assert "not settled yet: 2," in finding.text

@@ -9,11 +9,14 @@ import pytest
 
 from queuectl_engine.cause import Signature
 from queuectl_engine.errors import KeyTaken, WrongState
-from queuectl_engine.filter import Filter, parse_filter
+from queuectl_engine.filter import Field, Filter, parse_filter
 from queuectl_engine.job import Job, State, View
 from queuectl_engine.lifecycle import Exited
 from queuectl_engine.plan import Act
+from queuectl_engine.repository.filtering import Filtering
+from queuectl_engine.repository.postgres import filtering as postgres_filtering
 from queuectl_engine.repository.protocol import JobRepository
+from queuectl_engine.repository.sqlite import filtering as sqlite_filtering
 from tests.repository.driver import Driver
 from tests.samples import HOUR, NOON, SECOND, new
 
@@ -103,6 +106,12 @@ def test_a_search_finds_what_matches(
 
     assert matches.rest is None
     assert "".join(sorted(names[job] for _, job in matches.found)) == found
+
+
+@pytest.mark.parametrize("filtering", [sqlite_filtering.FILTERING, postgres_filtering.FILTERING])
+def test_every_field_has_its_condition(filtering: Filtering) -> None:
+    assert set(filtering.of_job) == set(Field)
+    assert set(filtering.of_cause) == {Field.WORD, Field.EXIT}
 
 
 def test_a_search_finds_the_exit_code_that_was_not_retried(

@@ -15,7 +15,7 @@ from queuectl_engine.repository.postgres.claiming import BEST, LOCK_BEST, READY_
 from queuectl_engine.repository.postgres.hooks import FREE
 from queuectl_engine.repository.postgres.pools import HELD_BY, STRAYS
 from queuectl_engine.repository.postgres.schedules import DUE, NEXT
-from queuectl_engine.repository.postgres.telling import OLDEST
+from queuectl_engine.repository.postgres.telling import HEARING
 from queuectl_engine.repository.postgres.turns import PROMOTE
 from tests.postgres import cluster
 from tests.repository.driver import Driver
@@ -33,7 +33,7 @@ READS: dict[str, tuple[str, Any]] = {
     "hooks": (FREE, (1,)),
     "schedules": (DUE, (0, 100)),
     "next schedule": (NEXT, ()),
-    "oldest": (OLDEST, ()),
+    "oldest": (HEARING.oldest, ()),
     "counts": ("SELECT state, sum(n) FROM counter GROUP BY state", ()),
 }
 

@@ -74,6 +74,7 @@ class FakeQueue:
 
     def __init__(self, *jobs: Job) -> None:
         self.stored = {job.id: job for job in jobs}
+        self.contexts: dict[int, Context] = {}
         self.history: dict[int, list[Attempt]] = {}
         self.chunks: dict[int, list[Chunk]] = {}
         self.noted: dict[int, list[Event]] = {}
@@ -205,7 +206,7 @@ class FakeQueue:
         return self.history.get(int(id_or_key), [])
 
     def context_of(self, job: Job) -> Context:
-        return CONTEXT._replace(cwd="/srv/app")
+        return self.contexts.get(job.id, CONTEXT._replace(cwd="/srv/app"))
 
     def output(
         self, id_or_key: int | str, attempt: int | None = None, *, after: int = -1, limit: int = 0
@@ -227,7 +228,7 @@ class FakeQueue:
     # -- what people do
 
     def context(self, **around: Any) -> Context:
-        return CONTEXT
+        return CONTEXT._replace(secrets=tuple(around["secrets"]))
 
     def new_job(self, command: str, context: Context, **policy: Any) -> NewJob:
         return new_job(command, context, **policy)
@@ -238,6 +239,7 @@ class FakeQueue:
             number = max(self.stored, default=0) + 1
             kept = {"queue": job.queue, "priority": job.priority, "labels": job.labels}
             self.put(waiting(number, job.command, **kept))
+            self.contexts[number] = job.context
             added.append(Added(number, True, self.stored[number].state))
         return added
 

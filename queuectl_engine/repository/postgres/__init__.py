@@ -36,7 +36,7 @@ from queuectl_engine.job import (
 )
 from queuectl_engine.metrics import QueueMetrics
 from queuectl_engine.plan import Act, Was
-from queuectl_engine.repository import bell
+from queuectl_engine.repository import bell, hearing
 from queuectl_engine.repository.postgres import (
     acts,
     adding,
@@ -74,6 +74,8 @@ from queuectl_engine.repository.protocol import (
     Verdict,
     WorkerRow,
 )
+from queuectl_engine.repository.removal import Keeper
+from queuectl_engine.repository.views import ended_before, place
 from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 __all__ = ["PostgresRepository", "create", "examine"]
@@ -97,7 +99,7 @@ class PostgresRepository:
         self._seen = (0, 0)
         self._doubtful: list[Claim] = []  # of a turn whose commit nobody could tell of
         self._doubtful_hooks: list[DueHook] = []
-        self._keeper = pruning.Keeper()
+        self._keeper = Keeper()
         self._identity = str(db.look(lambda db: db.value("SELECT uuid FROM meta")))
         self._listener: Listener | None = None
         self.run_directory = upkeep.run_directory(self._identity)
@@ -170,7 +172,7 @@ class PostgresRepository:
         cause: int | None = None,
     ) -> Page:
         return self._db.read(
-            reading.page,
+            reading.PAGING.page,
             view,
             limit=limit,
             at=at,
@@ -193,7 +195,7 @@ class PostgresRepository:
         until: datetime | None = None,
     ) -> Matches:
         return self._db.read(
-            reading.scan,
+            reading.PAGING.scan,
             view,
             wanted,
             limit=limit,
@@ -211,7 +213,7 @@ class PostgresRepository:
         return self._db.look(reading.cause, cause_id)
 
     def place(self, view: View, job: Job) -> Key:
-        return reading.place(view, job)
+        return place(view, job)
 
     def counts(self) -> Counts:
         return self._db.read(reading.counts)
@@ -247,18 +249,18 @@ class PostgresRepository:
         self, *, since: int | None, limit: int, job: int | None = None
     ) -> tuple[list[Happening], int]:
         self._number()
-        return self._db.read(telling.happenings, since, limit, job)
+        return self._db.read(telling.HEARING.happenings, since, limit, job)
 
     def last_happening(self) -> int:
         self._number()
-        return self._db.look(telling.last)
+        return self._db.look(hearing.last)
 
     def metrics(self) -> list[QueueMetrics]:
         self._number()
-        return self._db.read(telling.metrics)
+        return self._db.read(telling.HEARING.metrics)
 
     def oldest_due(self) -> datetime | None:
-        return self._db.look(telling.oldest_due)
+        return self._db.look(telling.HEARING.oldest_due)
 
     # -- people: acts
 
@@ -285,7 +287,7 @@ class PostgresRepository:
             self._db.write(upkeep.purge_deleted, now)
 
     def ended_before(self, before: datetime) -> Key:
-        return pruning.ended_before(before)
+        return ended_before(before)
 
     def remove(
         self,
@@ -586,7 +588,7 @@ class PostgresRepository:
         self._db.write(upkeep.add_up)
         self._tally()
         self._db.write(telling.forget)
-        self._keeper.turn(self._db, now)
+        self._keeper.turn(self, now)
 
     def sync_if_due(self, worker: int, *, now: datetime) -> float | None:
         return None  # every commit is on disk: another host goes by it at once

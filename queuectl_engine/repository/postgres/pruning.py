@@ -7,25 +7,15 @@ whose vacuum lets new rows have it; `shrink` has nothing to do.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from queuectl_engine.filter import Field, Filter, Term
-from queuectl_engine.job import JobState, State, View
-from queuectl_engine.repository.clock_jumps import Clock
-from queuectl_engine.repository.postgres import reading
+from queuectl_engine.job import State
 from queuectl_engine.repository.postgres.connection import Connection
-from queuectl_engine.repository.protocol import Key, Removed
+from queuectl_engine.repository.protocol import Removed
+from queuectl_engine.repository.removal import REMOVED_AT_ONCE, choose
 from queuectl_engine.repository.rows import ms
-
-_REMOVED_AT_ONCE: Final = 500
-_OUTPUT_AT_ONCE: Final = 16 * 1024 * 1024  # bytes
-_LOOKED_AT: Final = 5_000
-_SLICES: Final = 10  # of retention in one turn of a supervisor
-_LAST_ID: Final = 2**63 - 1
-_COMPLETED: Final = Filter("", (Term(Field.STATE, JobState.COMPLETED),))
 
 _CHOSEN: Final = """
     job.id = ANY (%(ids)s::bigint[]) AND job.state = ANY (%(states)s::text[])
@@ -44,11 +34,6 @@ _CHOOSE: Final = f"""
 _REMOVE: Final = "DELETE FROM job WHERE id = ANY (%s::bigint[])"
 
 
-def ended_before(before: datetime) -> Key:
-    """The place in the views of ended jobs from which on all ended before this moment."""
-    return (0, ms(before), _LAST_ID)
-
-
 def remove(
     db: Connection,
     ids: Sequence[int],
@@ -58,30 +43,17 @@ def remove(
     count_only: bool = False,
 ) -> Removed:
     """Remove those that are still so; see `JobRepository.remove`. In the caller's transaction."""
-    ids, later = list(ids[:_REMOVED_AT_ONCE]), list(ids[_REMOVED_AT_ONCE:])
+    ids, later = list(ids[:REMOVED_AT_ONCE]), ids[REMOVED_AT_ONCE:]
     args = {"ids": ids, "states": [state.value for state in states], "before": ms(before)}
     if not count_only:
         db.run(_HOLD, args)
-    jobs: Counter[State] = Counter()
-    chosen: list[int] = []
-    output = waited_for = 0
-    rows = db.run(_CHOOSE, args)
-    for number, (job, state, size, waited) in enumerate(rows):
-        if output > _OUTPUT_AT_ONCE:
-            later = [row[0] for row in rows[number:]] + later
-            break
-        if waited:
-            waited_for += 1
-            continue
-        chosen.append(job)
-        jobs[State(state)] += 1
-        output += size
+    chosen, removed = choose(db.run(_CHOOSE, args), later)
     if chosen and not count_only:
         db.run(_REMOVE, (chosen,))
-    return Removed(dict(jobs), output, waited_for, tuple(later))
+    return removed
 
 
-# -- by itself
+# -- retention
 
 
 def retention(db: Connection) -> timedelta | None:
@@ -94,43 +66,3 @@ def set_retention(db: Connection, keep: timedelta | None) -> None:
     """Change it."""
     value = None if keep is None else keep // timedelta(milliseconds=1)
     db.run("UPDATE meta SET keep_completed_ms = %s", (value,))
-
-
-class Keeper:
-    """Retention as a supervisor does it; see `sqlite/pruning.py`."""
-
-    def __init__(self) -> None:
-        """Begins at the newest, and trusts the clock as it is."""
-        self._at: Key | None = None
-        self._clock = Clock()
-
-    def turn(self, db: Connection, now: datetime) -> int:
-        """Remove a bounded number of completed jobs that are older than is kept; how many."""
-        keep = db.look(retention)
-        if keep is None or self._clock.jumped():
-            return 0
-        total = 0
-        for _ in range(_SLICES):
-            removed = self._slice(db, now - keep)
-            total += removed
-            if not removed:
-                break
-        return total
-
-    def _slice(self, db: Connection, before: datetime) -> int:
-        found = db.read(
-            reading.scan,
-            View.FINISHED,
-            _COMPLETED,
-            limit=_REMOVED_AT_ONCE,
-            at=self._at or ended_before(before),
-            backwards=False,
-            budget=_LOOKED_AT,
-        )
-        self._at = found.rest
-        if not found.found:
-            return 0
-        removed = db.write(remove, [job for _, job in found.found], before, (State.COMPLETED,))
-        if removed.left:
-            self._at = None  # too much output for one transaction: it comes round again
-        return sum(removed.jobs.values())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection
 from typing import Final
 
 from queuectl_engine.filter import Filter
@@ -19,25 +17,21 @@ from queuectl_engine.job import (
     QueueInfo,
     Ran,
     State,
-    View,
 )
-from queuectl_engine.repository.postgres import filtering
+from queuectl_engine.repository.paging import Paging
 from queuectl_engine.repository.postgres.connection import Connection
+from queuectl_engine.repository.postgres.filtering import FILTERING
 from queuectl_engine.repository.postgres.rows import ATTEMPT, JOB
-from queuectl_engine.repository.protocol import Key, Matches, Page
 from queuectl_engine.repository.rows import (
-    Row,
     attempt_of,
+    cause_of,
     chunk_of,
     context_of,
     job_of,
     moment,
-    ms,
 )
-from queuectl_engine.repository.views import Segment, place, segments
 
-__all__ = ["place"]
-
+PAGING: Final = Paging(JOB, FILTERING, index="")
 MOST_CAUSES: Final = 1_000  # counted; beyond that the number says nothing to anyone
 
 
@@ -61,115 +55,6 @@ def keys_like(db: Connection, prefix: str, limit: int) -> dict[str, int]:
              WHERE key IS NOT NULL AND state <> 'deleted' AND key >= %s AND key < %s
              ORDER BY key LIMIT %s"""
     return dict(db.run(sql, (prefix, prefix + chr(0x10FFFF), limit)))
-
-
-def page(
-    db: Connection,
-    view: View,
-    *,
-    limit: int,
-    at: Key | None,
-    backwards: bool,
-    queue: str | None,
-    states: Collection[State] | None,
-    cause: int | None,
-) -> Page:
-    """Neighbours in a view; see `JobRepository.page`. Never an OFFSET, never an OR."""
-    more, args = _filters(queue, states)
-    walk = _Walk(JOB, more, args, limit, at, backwards)
-    rows = walk.along(db, segments(view, cause, states))
-    step = -1 if backwards else 1
-    return Page(tuple(job_of(r) for _, r in rows[::step]), tuple(key for key, _ in rows[::step]))
-
-
-def scan(
-    db: Connection,
-    view: View,
-    wanted: Filter,
-    *,
-    limit: int,
-    at: Key | None,
-    backwards: bool,
-    budget: int,
-    cause: int | None = None,
-    until: datetime | None = None,
-) -> Matches:
-    """The ids that match among the next `budget` jobs of a view; see `JobRepository.scan`."""
-    test, args = filtering.condition(wanted)
-    if until is not None:
-        test, args = f"{test} AND updated_ms <= %(until)s", {**args, "until": ms(until)}
-    walk = _Walk(f"job.id, (true{test})", "", args, budget + 1, at, backwards)
-    if view is View.DEAD and cause is None:
-        cause = wanted.cause
-    rows = walk.along(db, segments(view, cause, None))
-    found: list[tuple[Key, int]] = []
-    for number, (key, row) in enumerate(rows):
-        if len(found) == limit or number == budget:
-            return Matches(tuple(found), key)
-        if row[1]:
-            found.append((key, row[0]))
-    return Matches(tuple(found), None)
-
-
-def _filters(queue: str | None, states: Collection[State] | None) -> tuple[str, dict[str, object]]:
-    more, args = "", dict[str, object]()
-    if queue is not None:
-        more += " AND queue = (SELECT id FROM queue WHERE name = %(queue)s)"
-        args["queue"] = queue
-    if states is not None:
-        more += " AND state = ANY (%(states)s::text[])"
-        args["states"] = [state.value for state in states]
-    return more, args
-
-
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """A walk along segments, in either direction, from a place on: `limit` rows at most."""
-
-    columns: str
-    more: str
-    args: Mapping[str, object]
-    limit: int
-    at: Key | None
-    backwards: bool
-
-    def along(
-        self, db: Connection, segments: Sequence[tuple[int, Segment]]
-    ) -> list[tuple[Key, Row]]:
-        """The rows with their places, in the direction of the walk."""
-        found: list[tuple[Key, Row]] = []
-        for number, segment in reversed(segments) if self.backwards else segments:
-            if len(found) >= self.limit or (self.at is not None and self._is_before(number)):
-                continue
-            start = self.at if self.at is not None and number == self.at[0] else None
-            rows = self._rows(db, segment, start, self.limit - len(found))
-            found += [((number, row[-2], row[-1]), row) for row in rows]
-        return found
-
-    def _is_before(self, segment: int) -> bool:
-        assert self.at is not None
-        return segment > self.at[0] if self.backwards else segment < self.at[0]
-
-    def _rows(self, db: Connection, segment: Segment, start: Key | None, limit: int) -> list[Row]:
-        first_falls = segment.first_falls != self.backwards
-        id_falls = segment.id_falls != self.backwards
-        first, then = ("DESC" if falls else "ASC" for falls in (first_falls, id_falls))
-        select = f"""SELECT {self.columns}, {segment.first}, job.id FROM job
-                     WHERE {segment.where}{self.more}"""
-        order = f"ORDER BY {segment.first} {first}, id {then} LIMIT %(limit)s"
-        if start is None:
-            return db.run(f"{select} {order}", {**self.args, "limit": limit})
-        args = {**self.args, "first": start[1], "id": start[2]}
-        # Two ranges of the index; one condition with OR would walk it from its
-        # start.
-        same = (
-            f"{select} AND {segment.first} = %(first)s AND id {'<=' if id_falls else '>='} %(id)s"
-        )
-        rows = db.run(f"{same} {order}", {**args, "limit": limit})
-        if len(rows) < limit:
-            beyond = f"{select} AND {segment.first} {'<' if first_falls else '>'} %(first)s {order}"
-            rows += db.run(beyond, {**args, "limit": limit - len(rows)})
-        return rows
 
 
 # Causes as they are now: as added up, and what was not added up yet. One that has just lost its
@@ -211,22 +96,17 @@ _CAUSES: Final = f"""
 
 def causes(db: Connection, limit: int, wanted: Filter) -> list[Cause]:
     """Causes that have dead jobs, newest first; those that match among the newest that count."""
-    test, args = filtering.cause_condition(wanted)
+    test, args = FILTERING.cause_condition(wanted)
     sql = f"""{_NEWEST} {_CAUSES} WHERE true{test}
               ORDER BY cause.last_ms DESC, cause.id DESC LIMIT %(limit)s"""
     most = MOST_CAUSES if wanted else limit
-    return [_cause_of(row) for row in db.run(sql, {**args, "limit": limit, "most": most})]
+    return [cause_of(row) for row in db.run(sql, {**args, "limit": limit, "most": most})]
 
 
 def cause(db: Connection, cause_id: int) -> Cause | None:
     """One of them, None when nothing is dead of it."""
     rows = db.run(f"{_ONE} {_CAUSES}", {"id": cause_id, "most": 1})
-    return _cause_of(rows[0]) if rows else None
-
-
-def _cause_of(row: Row) -> Cause:
-    cause_id, program, ended, line, dead, first, last, example = row
-    return Cause(cause_id, program, ended, line, dead, moment(first), moment(last), example)
+    return cause_of(rows[0]) if rows else None
 
 
 def counts(db: Connection) -> Counts:

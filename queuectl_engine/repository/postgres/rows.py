@@ -23,7 +23,6 @@ JOB: Final = """
              ORDER BY id LIMIT 20) AS few
       LEFT JOIN job AS parent ON parent.id = few.parent) END
 """
-JOB_WIDTH: Final = 34
 ATTEMPT: Final = """
     job, number, worker, started_ms, ended_ms, result, exit_code, signal, reason, late,
     output_bytes, dropped_bytes, cpu_ms, peak_kib

@@ -14,10 +14,10 @@ from queuectl_engine.repository.postgres import reading
 from queuectl_engine.repository.postgres.adding import add
 from queuectl_engine.repository.postgres.connection import Connection
 from queuectl_engine.repository.postgres.storing import context_id
-from queuectl_engine.repository.rows import Row, moment, moment_or_none, ms
-from queuectl_engine.repository.templates import job_of_template, template_of
+from queuectl_engine.repository.rows import Row, moment_or_none, ms
+from queuectl_engine.repository.templates import schedule_of, template_of
 from queuectl_engine.safe_text import safe_text
-from queuectl_engine.schedule import Fired, Missed, NewSchedule, Schedule
+from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 FIRED_AT_ONCE: Final = 100
 
@@ -168,21 +168,4 @@ def _find(db: Connection, name: int | str) -> Schedule | None:
 
 
 def _schedule_of(db: Connection, row: Row) -> Schedule:
-    job = job_of_template(row[14], reading.context(db, row[15]), row[0])
-    return Schedule(
-        id=row[0],
-        name=row[1],
-        expression=row[2],
-        zone=row[3],
-        job=job,
-        paused=bool(row[4]),
-        missed=Missed(row[5]),
-        overlap=bool(row[6]),
-        next_at=moment_or_none(row[7]),
-        last_at=moment_or_none(row[8]),
-        last_result=row[9],
-        last_job=row[10],
-        last_state=OUTWARD.get(State(row[11])) if row[11] else None,
-        skipped=row[12],
-        created_at=moment(row[13]),
-    )
+    return schedule_of(row, reading.context(db, row[15]))

@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         Verdict,
         WorkerRow,
     )
-    from queuectl_engine.repository.sqlite.pruning import Keeper
+    from queuectl_engine.repository.removal import Keeper
     from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
@@ -188,7 +188,7 @@ class SqliteRepository:
         from queuectl_engine.repository.sqlite import reading
 
         with self._db.reading():
-            return reading.page(
+            return reading.PAGING.page(
                 self._db,
                 view,
                 limit=limit,
@@ -214,7 +214,7 @@ class SqliteRepository:
         from queuectl_engine.repository.sqlite import reading
 
         with self._db.reading():
-            return reading.scan(
+            return reading.PAGING.scan(
                 self._db,
                 view,
                 wanted,
@@ -238,9 +238,9 @@ class SqliteRepository:
         return reading.cause(self._db, cause_id)
 
     def place(self, view: View, job: Job) -> Key:
-        from queuectl_engine.repository.sqlite import reading
+        from queuectl_engine.repository.views import place
 
-        return reading.place(view, job)
+        return place(view, job)
 
     def counts(self) -> Counts:
         from queuectl_engine.repository.sqlite import reading
@@ -295,26 +295,26 @@ class SqliteRepository:
     def happenings(
         self, *, since: int | None, limit: int, job: int | None = None
     ) -> tuple[list[Happening], int]:
-        from queuectl_engine.repository.sqlite import hearing
+        from queuectl_engine.repository.sqlite.hearing import HEARING
 
         with self._db.reading():
-            return hearing.happenings(self._db, since, limit, job)
+            return HEARING.happenings(self._db, since, limit, job)
 
     def last_happening(self) -> int:
-        from queuectl_engine.repository.sqlite import hearing
+        from queuectl_engine.repository.hearing import last
 
-        return hearing.last(self._db)
+        return last(self._db)
 
     def metrics(self) -> list[QueueMetrics]:
-        from queuectl_engine.repository.sqlite import hearing
+        from queuectl_engine.repository.sqlite.hearing import HEARING
 
         with self._db.reading():
-            return hearing.metrics(self._db)
+            return HEARING.metrics(self._db)
 
     def oldest_due(self) -> datetime | None:
-        from queuectl_engine.repository.sqlite import hearing
+        from queuectl_engine.repository.sqlite.hearing import HEARING
 
-        return hearing.oldest_due(self._db)
+        return HEARING.oldest_due(self._db)
 
     # -- people: acts
 
@@ -350,9 +350,9 @@ class SqliteRepository:
             upkeep.purge_deleted(self._db, now)
 
     def ended_before(self, before: datetime) -> Key:
-        from queuectl_engine.repository.sqlite import pruning
+        from queuectl_engine.repository.views import ended_before
 
-        return pruning.ended_before(before)
+        return ended_before(before)
 
     def remove(
         self,
@@ -760,13 +760,14 @@ class SqliteRepository:
         return bell.listen(self.run_directory / pool.directory)
 
     def maintain(self, *, now: datetime) -> None:
-        from queuectl_engine.repository.sqlite import hearing, pruning
+        from queuectl_engine.repository.removal import Keeper
+        from queuectl_engine.repository.sqlite import hearing
 
         upkeep.purge_deleted(self._db, now)
         hearing.tally(self._db)
         hearing.forget(self._db)
-        self._keeper = self._keeper or pruning.Keeper()
-        self._keeper.turn(self._db, now)
+        self._keeper = self._keeper or Keeper()
+        self._keeper.turn(self, now)
         upkeep.tidy(self._db)
 
     def sync_if_due(self, worker: int, *, now: datetime) -> float | None:

@@ -1,81 +1,35 @@
-"""A filter as conditions of our own query; every value is bound."""
+"""What filters come to in our SQL."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from queuectl_engine.filter import Field, Filter, Term
-from queuectl_engine.job import STORED_AS, JobState
-from queuectl_engine.repository.sqlite.rows import ms
+from queuectl_engine.filter import Field
+from queuectl_engine.repository.filtering import Filtering
 
-_CAUSE_ENDINGS: Final = {"killed": "killed %", "timeout": "timed out", "lost": "lost"}
-_ENDINGS: Final = {"killed": "killed by signal %", "timeout": "timed out%", "lost": "lost%"}
-
-_LABELLED: Final = """
-    EXISTS (SELECT 1 FROM job_label WHERE job_label.job = job.id
-             AND job_label.label = (SELECT label.id FROM label WHERE label.name = {name}))
-"""
-
-
-def condition(wanted: Filter) -> tuple[str, dict[str, Any]]:
-    """` AND …` for each term, and the values that it names."""
-    sql, args = "", dict[str, Any]()
-    for number, term in enumerate(wanted.terms):
-        name = f"filter_{number}"
-        test, value = _test(term, f":{name}")
-        # A NULL key or reason is no match, and its negation is one.
-        sql += f" AND {'NOT ' if term.negated else ''}ifnull({test}, 0)"
-        args[name] = value
-    return sql, args
-
-
-def _test(term: Term, name: str) -> tuple[str, Any]:
-    match term.field:
-        case Field.WORD:
-            part = _containing(term.value)
-            return f"(command LIKE {name} ESCAPE '\\' OR key LIKE {name} ESCAPE '\\')", part
-        case Field.KEY:
-            return f"(key LIKE {name} ESCAPE '\\')", _containing(term.value)
-        case Field.QUEUE:
-            return f"(queue = (SELECT id FROM queue WHERE name = {name}))", term.value
-        case Field.STATE:
-            states = " ".join(
-                s for each in term.value.split(",") for s in STORED_AS[JobState(each)]
-            )
-            return f"(instr({name}, ' ' || state || ' ') > 0)", f" {states} "
-        case Field.CAUSE:
-            return f"(state = 'dead' AND cause = {name})", int(term.value)
-        case Field.EXIT:
-            # Of an exit code that is not retried, the reason says so after a comma.
-            ending = _ENDINGS.get(term.value, f"exit {term.value}")
-            return f"(reason LIKE {name} OR reason LIKE {name} || ', %')", ending
-        case Field.SCHEDULE:
-            named = f"SELECT s.id FROM schedule AS s WHERE s.name = {name}"
-            return f"(CAST(job.schedule AS TEXT) = {name} OR job.schedule = ({named}))", term.value
-        case Field.OLDER | Field.YOUNGER:
-            assert term.moment is not None
-            sign = "<" if term.field is Field.OLDER else ">"
-            return f"(updated_ms {sign} {name})", ms(term.moment)
-        case Field.LABEL:
-            return _LABELLED.format(name=name), term.value
-
-
-def cause_condition(wanted: Filter) -> tuple[str, dict[str, Any]]:
-    """The same for a row of `cause`; the filter is one for causes."""
-    sql, args = "", dict[str, Any]()
-    for number, term in enumerate(wanted.terms):
-        name = f"filter_{number}"
-        if term.field is Field.EXIT:
-            ending = _CAUSE_ENDINGS.get(term.value, f"exit {term.value}")
-            test, args[name] = f"ended LIKE :{name}", ending
-        else:
-            text = "program || ' ' || ended || ' ' || line"
-            test, args[name] = f"{text} LIKE :{name} ESCAPE '\\'", _containing(term.value)
-        sql += f" AND {'NOT ' if term.negated else ''}({test})"
-    return sql, args
-
-
-def _containing(text: str) -> str:
-    for special in "\\%_":
-        text = text.replace(special, f"\\{special}")
-    return f"%{text}%"
+FILTERING: Final = Filtering(
+    value=":{}",
+    of_job={
+        Field.WORD: "(command LIKE {0} ESCAPE '\\' OR key LIKE {0} ESCAPE '\\')",
+        Field.KEY: "(key LIKE {0} ESCAPE '\\')",
+        Field.QUEUE: "(queue = (SELECT id FROM queue WHERE name = {0}))",
+        Field.STATE: "(instr({0}, ' ' || state || ' ') > 0)",  # all of them in one value
+        Field.CAUSE: "(state = 'dead' AND cause = {0})",
+        # Of an exit code that is not retried, the reason says so after a comma.
+        Field.EXIT: "(reason LIKE {0} OR reason LIKE {0} || ', %')",
+        Field.SCHEDULE: """
+            (CAST(job.schedule AS TEXT) = {0}
+             OR job.schedule = (SELECT s.id FROM schedule AS s WHERE s.name = {0}))
+        """,
+        Field.OLDER: "(updated_ms < {0})",
+        Field.YOUNGER: "(updated_ms > {0})",
+        Field.LABEL: """
+            EXISTS (SELECT 1 FROM job_label WHERE job_label.job = job.id
+                     AND job_label.label = (SELECT label.id FROM label WHERE label.name = {0}))
+        """,
+    },
+    of_cause={
+        Field.WORD: "(program || ' ' || ended || ' ' || line LIKE {0} ESCAPE '\\')",
+        Field.EXIT: "(ended LIKE {0})",
+    },
+)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import datetime
 from typing import Final
 
 from queuectl_engine.errors import BadInput, NoSuchPool
 from queuectl_engine.job import State
-from queuectl_engine.repository.protocol import AttemptId, Leader, Orphan, PoolRow, WorkerRow
+from queuectl_engine.repository.pool_rows import orphan_of, pool_of
+from queuectl_engine.repository.protocol import Orphan, PoolRow, WorkerRow
 from queuectl_engine.repository.sqlite import schema
-from queuectl_engine.repository.sqlite.connection import Connection, Row
-from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, job_of, moment, ms
+from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.rows import JOB, moment, ms
 from queuectl_engine.repository.sqlite.suspects import SUSPECT
 from queuectl_engine.safe_text import safe_text
 
@@ -101,7 +101,7 @@ def start_worker(db: Connection, pool: int, number: int, now: datetime) -> Worke
 
 def pools(db: Connection) -> list[PoolRow]:
     """Every registered pool, oldest first."""
-    return [_pool_of(row) for row in db.run(_POOLS)]
+    return [pool_of(row) for row in db.run(_POOLS)]
 
 
 def workers(db: Connection) -> list[WorkerRow]:
@@ -115,17 +115,17 @@ def workers(db: Connection) -> list[WorkerRow]:
 
 def held_by(db: Connection, worker: int) -> list[Orphan]:
     """The jobs in processing that belong to a worker."""
-    return [_orphan_of(row) for row in db.run(HELD_BY, (worker,))]
+    return [orphan_of(row) for row in db.run(HELD_BY, (worker,))]
 
 
 def all_held(db: Connection) -> list[Orphan]:
     """Every job in processing."""
-    return [_orphan_of(row) for row in db.run(_ALL_HELD)]
+    return [orphan_of(row) for row in db.run(_ALL_HELD)]
 
 
 def strays(db: Connection) -> list[Orphan]:
     """The jobs in processing whose worker is registered nowhere."""
-    return [_orphan_of(row) for row in db.run(STRAYS)]
+    return [orphan_of(row) for row in db.run(STRAYS)]
 
 
 def remaining(db: Connection, pool: PoolRow) -> dict[State, int]:
@@ -157,32 +157,3 @@ def resize(db: Connection, pool: int, by: int | None, to: int | None) -> int:
 def ask_stop(db: Connection, pool: int, how: str) -> None:
     """Ask a pool to stop, gracefully or now."""
     db.run(_ASK_STOP, {"id": pool, "how": how})
-
-
-def _pool_of(row: Row) -> PoolRow:
-    return PoolRow(
-        name=row[0],
-        host=row[1],
-        boot=row[2],
-        pid_namespace=row[3],
-        pid=row[4],
-        is_init=bool(row[5]),
-        detached=bool(row[6]),
-        wanted=row[7],
-        queues=tuple(json.loads(row[8])),
-        directory=os.path.basename(row[9]),  # never outside of the run directory
-        log=row[10],
-        id=row[11],
-        started_at=moment(row[12]),
-        stop=row[13],
-        trouble=row[14],
-        most_workers=row[15],
-        slots=row[16],
-    )
-
-
-def _orphan_of(row: Row) -> Orphan:
-    number, token, worker, pid, ticks, suspect = row[JOB_WIDTH:]
-    job = job_of(row)
-    leader = None if pid is None else Leader(pid, ticks)
-    return Orphan(job, AttemptId(job.id, number, token), worker, leader, bool(suspect))
