@@ -212,7 +212,7 @@ def test_add_imports_next_to_nothing_beside_click(queuectl: Program) -> None:
     assert said == "Job enqueued with ID: 1"
     assert "queuectl_engine.repository.sqlite.adding" in loaded
     assert loaded & (HEAVY | COSTLY) == set()
-    assert len(loaded) <= 53
+    assert len(loaded) <= 48
 
 
 def test_add_takes_nothing_from_what_click_imports_in_vain(queuectl: Program) -> None:
