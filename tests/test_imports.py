@@ -64,6 +64,18 @@ def test_a_worker_has_all_that_it_may_need_before_it_begins() -> None:
     assert store - set(done.stdout.split()) == set()
 
 
+def test_workers_share_no_more_than_they_use() -> None:
+    """Each module spreads what they do use over more pages, and each page written to is copied."""
+    script = "import queuectl_engine.pool.preload, gc, sys; print(gc.isenabled(), *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    collects, *loaded = done.stdout.split()
+    assert collects == "True"
+    assert set(loaded) & {"ast", "hashlib", "pkgutil", "queuectl_engine.pool.supervisor"} == set()
+
+
 def test_every_public_name_can_be_had_and_type_checkers_see_it_where_it_is() -> None:
     module = ast.parse(Path(queuectl_engine.__file__).read_text(encoding="utf-8"))
     (seen,) = (node for node in module.body if isinstance(node, ast.If))

@@ -13,6 +13,9 @@ def main() -> NoReturn:
     # Importing makes many objects and no garbage, and at the end all of them go: to look for
     # garbage among them would be a fifth of the time that `add` takes.
     gc.set_threshold(50_000)
+    from queuectl_engine.deferred import defer
+
+    defer("inspect")  # which click imports, and most commands never use
     from queuectl_engine.cli.root import run
 
     code = run(sys.argv[1:])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from queuectl_engine.cli.command import CONTEXT
+from queuectl_engine.cli.command import CONTEXT, option
 from queuectl_engine.cli.dashes import AFTER_DASHES, AddCommand
 from queuectl_engine.cli.following import (
     follow_and_exit,
@@ -21,7 +21,6 @@ from queuectl_engine.cli.following import (
     wait_for_many,
 )
 from queuectl_engine.cli.options import (
-    Option,
     after_options,
     db_option,
     duration,
@@ -58,9 +57,8 @@ def _read_env(
 
 @click.command(cls=AddCommand, context_settings=CONTEXT)
 @click.argument("words", metavar="LINE | -- PROGRAM [ARG]...", nargs=-1, type=click.UNPROCESSED)
-@click.option(
+@option(
     "--max-retries",
-    cls=Option,
     also=("--retries",),
     type=click.IntRange(min=0),
     metavar="N",
@@ -68,7 +66,7 @@ def _read_env(
     show_default=True,
     help="Runs after the first one that fails.",
 )
-@click.option(
+@option(
     "-o",
     "--priority",
     type=int,
@@ -77,62 +75,58 @@ def _read_env(
     show_default=True,
     help="Higher runs earlier.",
 )
-@click.option(
+@option(
     "-d",
     "--run-at",
-    cls=Option,
     also=("--delay",),
     type=moment,
     metavar="WHEN",
     help="Not before: ISO 8601, +10m or 'tomorrow 09:00'.",
 )
 @queue_option(help="Lane to wait in.", default=DEFAULT_QUEUE, show_default=True)
-@click.option(
+@option(
     "--timeout",
     type=duration,
     metavar="DURATION",
     help="End a run that takes longer: 90, 30s, 10m.",
 )
-@click.option("--key", metavar="KEY", help="Unique name; adding it again changes nothing.")
-@click.option(
+@option("--key", metavar="KEY", help="Unique name; adding it again changes nothing.")
+@option(
     "-w",
     "--cwd",
-    cls=Option,
     also=("--working-directory",),
     metavar="DIR",
     help="Directory to run in, instead of this one.",
 )
-@click.option(
+@option(
     "--env",
     metavar="NAME[=VALUE]",
     multiple=True,
     callback=_read_env,
     help="Variable to set; without a value, as it is here.",
 )
-@click.option(
+@option(
     "--secret",
     "secrets",
     metavar="NAME",
     multiple=True,
     help="Variable from 'queuectl secret', read at the start.",
 )
-@click.option(
-    "--shell", metavar="PATH", help="Shell that runs LINE in any case, instead of /bin/sh."
-)
-@click.option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
-@click.option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
+@option("--shell", metavar="PATH", help="Shell that runs LINE in any case, instead of /bin/sh.")
+@option("--allow-background", is_flag=True, help="Spare what the job leaves running.")
+@option("--log-file", metavar="PATH", help="File that gets all its output, appended.")
 @label_option("Label to find it by; repeatable.")
 @retry_on_option
 @no_retry_on_option
-@click.option("--on-dead", metavar="LINE", help="What a pool runs when it is dead.")
-@click.option("--on-completed", metavar="LINE", help="What a pool runs when it has completed.")
+@option("--on-dead", metavar="LINE", help="What a pool runs when it is dead.")
+@option("--on-completed", metavar="LINE", help="What a pool runs when it has completed.")
 @after_options
-@click.option("--mutex", metavar="NAME", help="Never run two jobs of this name at a time.")
-@click.option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
-@click.option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
-@click.option("--object", "as_object", is_flag=True, hidden=True)  # what `enqueue` stands for
-@click.option("--wait", is_flag=True, help="Return when the job has ended, with its exit code.")
-@click.option("--follow", is_flag=True, help="Like --wait, and print its output as it comes.")
+@option("--mutex", metavar="NAME", help="Never run two jobs of this name at a time.")
+@option("-f", "--file", metavar="FILE", help="Add a job for each line; - reads stdin.")
+@option("--jsonl", is_flag=True, help="Lines of FILE are JSON objects (as in *.jsonl).")
+@option("--object", "as_object", is_flag=True, hidden=True)  # what `enqueue` stands for
+@option("--wait", is_flag=True, help="Return when the job has ended, with its exit code.")
+@option("--follow", is_flag=True, help="Like --wait, and print its output as it comes.")
 @quiet_option
 @json_option
 @db_option

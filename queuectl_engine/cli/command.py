@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -83,8 +84,55 @@ ALIASES: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
 _WHERE: Final = {name: where for group in COMMANDS.values() for name, where in group.items()}
 
 
+class Option(click.Option):
+    """An option with further spellings, which people know from elsewhere; the help is silent."""
+
+    def __init__(
+        self,
+        *args: Any,
+        also: Sequence[str] = (),
+        help: str | None = None,  # noqa: A002 - click's word
+        **settings: Any,
+    ) -> None:
+        super().__init__(*args, **settings)
+        self.also = tuple(also)
+        self.help = help  # not by click, which needs all of `inspect` to indent it
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser know all spellings; afterwards only the usual ones are left."""
+        shown = self.opts
+        self.opts = [*shown, *self.also]
+        try:
+            super().add_to_parser(parser, ctx)
+        finally:
+            self.opts = shown
+
+
+option: Final = partial(click.option, cls=Option)
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+_HELP: Final = Option(
+    CONTEXT["help_option_names"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_help,
+    help="Show this message and exit.",
+)
+
+
 class Command(click.Command):
     """A command whose help is drawn on a terminal and plain text elsewhere."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """As click's own, without a search for its text in the user's language."""
+        return _HELP
 
     def get_help(self, ctx: click.Context) -> str:
         """The whole help page, drawn when a person reads it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from queuectl_engine.cli.command import option
 from queuectl_engine.cli.session import Session
 from queuectl_engine.errors import BadInput
 from queuectl_engine.safe_text import safe_text
@@ -18,23 +19,6 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 STATES: Final = click.Choice([state.value for state in JobState])
-
-
-class Option(click.Option):
-    """An option with further spellings, which people know from elsewhere; the help is silent."""
-
-    def __init__(self, *args: Any, also: Sequence[str] = (), **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.also = tuple(also)
-
-    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
-        """Let the parser know all spellings; afterwards only the usual ones are left."""
-        shown = self.opts
-        self.opts = [*shown, *self.also]
-        try:
-            super().add_to_parser(parser, ctx)
-        finally:
-            self.opts = shown
 
 
 def complete_jobs(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -53,11 +37,10 @@ def complete_queues(ctx: click.Context, param: click.Parameter, typed: str) -> l
 
 def queue_option(*name: str, help: str, **settings: Any) -> Callable[[Decorated], Decorated]:  # noqa: A002 - click's word
     """`-g`, `--queue`, and `--group` as others call it; `name` is the parameter, if not `queue`."""
-    return click.option(
+    return option(
         "-g",
         "--queue",
         *name,
-        cls=Option,
         also=("--group",),
         metavar="NAME",
         shell_complete=complete_queues,
@@ -68,7 +51,7 @@ def queue_option(*name: str, help: str, **settings: Any) -> Callable[[Decorated]
 
 def label_option(help: str) -> Callable[[Decorated], Decorated]:  # noqa: A002 - click's word
     """`-l`, `--label`, any number of them."""
-    return click.option(
+    return option(
         "-l",
         "--label",
         "labels",
@@ -139,14 +122,14 @@ def _names(
 def after_options(command: Decorated) -> Decorated:
     """The options that make a job wait for others."""
     for after, until in _AFTER.items():
-        option = click.option(
+        asked = option(
             f"--after-{after}",
             metavar="ID[,ID]",
             multiple=True,
             callback=_names,
             help=f"Not before these jobs {until}; ids, keys, label:NAME.",
         )
-        command = option(command)
+        command = asked(command)
     return command
 
 
@@ -175,7 +158,7 @@ def db_option(command: Decorated, *, hidden: bool = True) -> Decorated:
 
     The second is `hidden` but in the help of the program.
     """
-    command = click.option(
+    command = option(
         "--allow-owner",
         is_flag=True,
         hidden=hidden,
@@ -183,7 +166,7 @@ def db_option(command: Decorated, *, hidden: bool = True) -> Decorated:
         expose_value=False,
         help="Use a database that another user owns.",
     )(command)
-    return click.option(
+    return option(
         "--db",
         metavar="PATH",
         callback=_remember_db,
@@ -192,11 +175,10 @@ def db_option(command: Decorated, *, hidden: bool = True) -> Decorated:
     )(command)
 
 
-json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-quiet_option: Final = click.option(
+json_option: Final = option("--json", "as_json", is_flag=True, help="Print JSON.")
+quiet_option: Final = option(
     "-q",
     "--quiet",
-    cls=Option,
     also=("-p", "--print-task-id"),
     is_flag=True,
     help="Print only ids.",
@@ -205,26 +187,26 @@ job_argument: Final = click.argument("job", metavar="ID", shell_complete=complet
 jobs_argument: Final = click.argument(
     "jobs", metavar="ID...", nargs=-1, shell_complete=complete_jobs
 )
-cause_option: Final = click.option(
+cause_option: Final = option(
     "--cause", type=int, metavar="ID", help="Jobs that are dead of this cause; see 'failures'."
 )
-filter_option: Final = click.option(
+filter_option: Final = option(
     "--filter",
     "expression",
     metavar="EXPR",
     help="Jobs that match: words and queue: state: exit: key: label: cause: age>1h.",
 )
-retry_on_option: Final = click.option(
+retry_on_option: Final = option(
     "--retry-on",
     type=exit_codes,
     metavar="CODES",
     help="Retry only exit codes such as 75,124 or 64-78.",
 )
-no_retry_on_option: Final = click.option(
+no_retry_on_option: Final = option(
     "--no-retry-on", type=exit_codes, metavar="CODES", help="Never retry these exit codes."
 )
-yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask about many jobs.")
-pool_option: Final = click.option(
+yes_option: Final = option("-y", "--yes", is_flag=True, help="Do not ask about many jobs.")
+pool_option: Final = option(
     "--pool",
     metavar="NAME",
     shell_complete=complete_pools,

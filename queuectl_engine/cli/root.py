@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from queuectl_engine import __version__
-from queuectl_engine.cli.command import CONTEXT, LazyGroup
+from queuectl_engine.cli.command import CONTEXT, LazyGroup, option
 from queuectl_engine.cli.options import db_option
 from queuectl_engine.errors import ExitCode, QueuectlError
 from queuectl_engine.safe_text import safe_text
@@ -22,6 +22,12 @@ _LONGEST_MESSAGE: Final = 800
 PROGRAMS: Final = ("queuectl", "queuectl-engine")
 
 
+def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"{ctx.find_root().info_name} {__version__}", color=ctx.color)
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
@@ -29,7 +35,14 @@ PROGRAMS: Final = ("queuectl", "queuectl-engine")
     epilog="Understood, too: enqueue, ls, log, follow, rm, kill, restart, retry, dlq [list|retry].",
 )
 @partial(db_option, hidden=False)
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def root(ctx: click.Context) -> None:
     """A durable job queue for shell commands; without a command it shows the status.

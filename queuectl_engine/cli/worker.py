@@ -9,9 +9,8 @@ import click
 
 from queuectl_engine.cli.as_json import pool as pool_shape
 from queuectl_engine.cli.as_json import print_json
-from queuectl_engine.cli.command import CONTEXT, Command
+from queuectl_engine.cli.command import CONTEXT, Command, option
 from queuectl_engine.cli.options import (
-    Option,
     db_option,
     duration,
     json_option,
@@ -35,10 +34,9 @@ _DETACHED_NAME: Final = "default"
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
-@click.option(
+@option(
     "-n",
     "--workers",
-    cls=Option,
     also=("-j", "--jobs", "--count"),
     type=click.IntRange(min=1),
     default=1,
@@ -46,7 +44,7 @@ _DETACHED_NAME: Final = "default"
     metavar="N",
     help="How many workers; each runs a job at a time, or --slots.",
 )
-@click.option(
+@option(
     "--slots",
     type=click.IntRange(min=1, max=MOST_SLOTS),
     default=1,
@@ -55,7 +53,7 @@ _DETACHED_NAME: Final = "default"
     help="Jobs that each worker runs at once.",
 )
 @queue_option("queues", help="Serve only this queue; repeatable.", multiple=True)
-@click.option(
+@option(
     "--backoff-base",
     type=click.FloatRange(min=1),
     default=2.0,
@@ -63,7 +61,7 @@ _DETACHED_NAME: Final = "default"
     metavar="B",
     help="Wait B ** attempts seconds before a retry.",
 )
-@click.option(
+@option(
     "--backoff-cap",
     type=duration,
     metavar="DURATION",
@@ -71,10 +69,10 @@ _DETACHED_NAME: Final = "default"
     show_default=True,
     help="Longest wait before a retry.",
 )
-@click.option("--drain", is_flag=True, help="Stop when nothing is ready, failed or running.")
-@click.option("--detach", is_flag=True, help="Run in the background and return.")
-@click.option("--name", metavar="NAME", help="Name of the pool.  [default: 'default' or fg-PID]")
-@click.option(
+@option("--drain", is_flag=True, help="Stop when nothing is ready, failed or running.")
+@option("--detach", is_flag=True, help="Run in the background and return.")
+@option("--name", metavar="NAME", help="Name of the pool.  [default: 'default' or fg-PID]")
+@option(
     "--grace",
     type=duration,
     metavar="DURATION",
@@ -82,20 +80,20 @@ _DETACHED_NAME: Final = "default"
     show_default=True,
     help="Patience between SIGTERM and SIGKILL when a job must end.",
 )
-@click.option(
+@option(
     "--stop-timeout",
     type=duration,
     metavar="DURATION",
     help="End running jobs so long after a stop was asked for.",
 )
-@click.option(
+@option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
     help="A line for people, or a JSON object, for each event.",
 )
-@click.option(
+@option(
     "--output-limit",
     type=click.IntRange(min=1),
     default=DEFAULT_OUTPUT_LIMIT,
@@ -103,20 +101,20 @@ _DETACHED_NAME: Final = "default"
     metavar="BYTES",
     help="Keep so much of the start and of the end of a run's output.",
 )
-@click.option(
+@option(
     "--per-slot",
     type=parse_per_slot,
     metavar="NAME=V,V...",
     multiple=True,
     help="Variable with a value for each slot; repeatable.",
 )
-@click.option(
+@option(
     "--min-free",
     type=size,
     metavar="SIZE",
     help="Start no job with less left on the database's disk.  [default: 64M, at most 1 % of it]",
 )
-@click.option(
+@option(
     "--lease",
     type=duration,
     metavar="DURATION",
@@ -124,10 +122,10 @@ _DETACHED_NAME: Final = "default"
     show_default=True,
     help="On PostgreSQL: without contact for so long, other hosts run its jobs.",
 )
-@click.option(
+@option(
     "--metrics-listen", metavar="ADDRESS:PORT", help="Serve /metrics there, like 127.0.0.1:9188."
 )
-@click.option("--metrics-public", is_flag=True, help="Serve them to other hosts, too.")
+@option("--metrics-public", is_flag=True, help="Serve them to other hosts, too.")
 @json_option
 @db_option
 @click.pass_obj

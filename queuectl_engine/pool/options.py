@@ -17,7 +17,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 DEFAULT_OUTPUT_LIMIT: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: see Post
 class PoolOptions:
     """All options of `queuectl worker`. Durations in seconds, sizes in bytes.
 

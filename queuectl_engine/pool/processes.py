@@ -28,6 +28,7 @@ _STDERR: Final = 2
 _PART: Final = 65_536
 _OOM_SCORE: Final = b"300"
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,7 @@ def leader_of(pid: int) -> Leader | None:
 
 def adopt_orphans() -> None:
     """Make this process the parent of what its descendants leave behind."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+    if _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 

@@ -78,7 +78,7 @@ LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to
 _OWN_DESCRIPTORS: Final = 64  # more than a worker has open for itself
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: pickle then fills it without code that copies shared pages
 class Post:
     """Where a worker serves; made by its supervisor."""
 

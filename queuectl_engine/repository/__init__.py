@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from queuectl_engine.errors import BadInput
@@ -55,14 +56,20 @@ def load_store(location: str) -> None:
 
     Pools do: it may be another version by then, as programs are upgraded under them.
     """
-    from importlib import import_module
-    from pkgutil import iter_modules
-
     if is_url(location):
         check_url(location)
-    package = import_module(f"{__name__}.{'postgres' if is_url(location) else 'sqlite'}")
-    for module in iter_modules(package.__path__):
-        import_module(f"{package.__name__}.{module.name}")
+    _load_all(f"{__name__}.{'postgres' if is_url(location) else 'sqlite'}")
+
+
+@cache  # a worker finds it done: even to look again would copy pages that workers share
+def _load_all(name: str) -> None:
+    from importlib import import_module
+
+    package = import_module(name)
+    for file in sorted(os.listdir(package.__path__[0])):
+        module, ending = os.path.splitext(file)
+        if ending == ".py" and module != "__init__":
+            import_module(f"{name}.{module}")
 
 
 def create_database(

@@ -196,7 +196,7 @@ class Lease:
     over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: see Post
 class PoolRow:
     """A pool as it registers itself. `directory` is where its wake-up FIFO and its locks are.
 
@@ -224,7 +224,7 @@ class PoolRow:
     lease: Lease | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: see Post
 class WorkerRow:
     """A worker as its supervisor registers it, before it starts; `pid` 0 until it runs."""
 

@@ -8,7 +8,6 @@ disk.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -62,7 +61,7 @@ def beside(path: str, why: str, now: datetime) -> str:
     """A name for a copy of `path` in its directory, which says why and when it was made."""
     at = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{path}.{why}-{at}"
-    return name if not os.path.lexists(name) else f"{name}-{secrets.token_hex(4)}"
+    return name if not os.path.lexists(name) else f"{name}-{os.urandom(4).hex()}"
 
 
 def check_target(path: str, target: str, *, force: bool) -> None:
@@ -87,7 +86,7 @@ def check_target(path: str, target: str, *, force: bool) -> None:
 @contextmanager
 def temporary(target: str) -> Iterator[str]:
     """The name of an empty file in the same directory, ours alone; gone afterwards, if still so."""
-    name = f"{target}.{secrets.token_hex(4)}.tmp"
+    name = f"{target}.{os.urandom(4).hex()}.tmp"
     private.make_file(name)
     try:
         yield name
