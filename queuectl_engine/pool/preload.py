@@ -17,7 +17,7 @@ from queuectl_engine.repository import load_store
 
 # Large ones first: what is left of a piece that was larger is taken by a smaller size.
 _SIZES: Final = (*(2**power for power in range(16, 10, -1)), *range(1024, 16, -16))
-_MOST_PIECES: Final = 5_000  # of one size, if this allocator does not grow upwards
+_MOST: Final = 4 * 1024 * 1024  # bytes, if this allocator does not grow upwards
 
 
 def _use_up_free_pieces() -> None:
@@ -31,12 +31,11 @@ def _use_up_free_pieces() -> None:
     take.restype, take.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     give_back.argtypes = [ctypes.c_void_p]
     end = take(100_000) or 0  # larger than any free piece, so it lies behind them all
+    left = _MOST
     for size in _SIZES:
-        for _ in range(_MOST_PIECES):
-            place = take(size) or 0
-            if place > end or not place:
-                give_back(place)
-                break
+        while (place := take(size) or 0) and place < end and left > 0:
+            left -= size
+        give_back(place)
 
 
 load_store("queue.db")  # what most pools have; a worker on a server loads that one besides
