@@ -27,6 +27,7 @@ from queuectl_engine.pool.firing import fire_due
 from queuectl_engine.pool.hooks import Hooks
 from queuectl_engine.pool.host import this_host
 from queuectl_engine.pool.lease import RENEW, Lease, boot_time
+from queuectl_engine.pool.listening import FORCED, GRACEFUL
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions, listen_address
@@ -39,7 +40,7 @@ from queuectl_engine.pool.rescue import (
 )
 from queuectl_engine.pool.slots import most_workers
 from queuectl_engine.pool.space import low_space
-from queuectl_engine.pool.worker import CUT_OFF, FORCED, GRACEFUL, LAST_TRIES, Post, work
+from queuectl_engine.pool.worker import CUT_OFF, LAST_TRIES, Post, work
 from queuectl_engine.repository import protocol
 from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
 

@@ -11,10 +11,10 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from math import inf
 from pathlib import Path
 from random import uniform
@@ -43,6 +43,7 @@ from queuectl_engine.lifecycle import (
 from queuectl_engine.pool import failpoints, processes
 from queuectl_engine.pool.environment import Environments
 from queuectl_engine.pool.lease import CLAIM, END, STEP_IN, Fence, Lease
+from queuectl_engine.pool.listening import FORCED, GRACEFUL, Bell, Listener, watch_signals
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
@@ -63,8 +64,6 @@ from queuectl_engine.repository.protocol import (
     WorkerRow,
 )
 
-GRACEFUL: Final = signal.SIGTERM  # from its supervisor: take nothing new
-FORCED: Final = signal.SIGINT  # end what runs, and give it back
 _LOOK_AGAIN: Final = 5.0  # seconds; a bell that was missed costs no more
 _LOCK_PATIENCE: Final = 1.0  # then it looks after its jobs again, and comes back
 _BUSY_PAUSE: Final = (0.05, 0.2)
@@ -170,16 +169,13 @@ class Worker:
         self._compare_at = 0.0  # what we run with what the store says that we run
         self._report_after = 0.0  # storage could not be used: let output wait
         self._lingering: list[Run] = []  # over, but not all of it could be killed
-        self._epoll = select.epoll()
-        self._ready: dict[int, Callable[[], None]] = {}
-        self._bell = -1
-        self._listening = False
+        self._listener = Listener()
 
     def run(self) -> None:
         """Work until told to stop, or until the supervisor is gone; then let running jobs end."""
-        self._bell = self._repository.wake_fd(self._post.pool)
+        self._bell = Bell(self._listener, self._repository.wake_fd(self._post.pool), self._rung)
         self._watch_supervisor()
-        self._watch_signals()
+        watch_signals(self._listener, self._heard)
         if self._lease.ends:
             self._fence.start()
         while True:
@@ -192,10 +188,8 @@ class Worker:
             if self._stopping and not (self._runs or self._ended or self._lingering):
                 break
             room = self._room() > 0
-            self._listen(room)
-            for descriptor, _ in self._epoll.poll(self._patience(room=room)):
-                if handler := self._ready.get(descriptor):
-                    handler()
+            self._bell.want(room)
+            self._listener.wait(self._patience(room=room))
             self._on_time()
         if self._lease.ends:
             self._fence.stop()
@@ -260,7 +254,7 @@ class Worker:
             self._start(claim)
         self._heed(turn.stop)
         if turn.more and (turn.claims or turn.hold):
-            self._repository.ring(self._post.pool, wake_fd=self._bell)
+            self._repository.ring(self._post.pool, wake_fd=self._bell.descriptor)
 
     def _mind_the_space(self) -> None:
         """Claim nothing while the disk is nearly full: what runs has to end on it."""
@@ -349,12 +343,12 @@ class Worker:
         self._runs[claim.attempt.token] = run
         if self._lease.ends:
             self._fence.guard(claim.attempt.token, run.pid)
-        self._watch(run.pidfd, lambda: self._leader_ended(run))
+        self._listener.watch(run.pidfd, lambda: self._leader_ended(run))
 
     def _listen_to(self, run: Run) -> None:
         run.listen_at = inf
         for descriptor in run.streams:
-            self._watch(descriptor, lambda d=descriptor: self._read(run, d))  # type: ignore[misc]
+            self._listener.watch(descriptor, partial(self._read, run, descriptor))
 
     def _environment(self, run: Run) -> dict[str, str]:
         slot = slot_environment(run.slot, self._options.per_slot)
@@ -369,12 +363,11 @@ class Worker:
 
     def _read(self, run: Run, descriptor: int) -> None:
         if descriptor in run.streams and not run.read(descriptor):
-            del self._ready[descriptor]  # closing took it out of the epoll
+            self._listener.closed(descriptor)
 
     def _leader_ended(self, run: Run) -> None:
         for descriptor in (run.pidfd, *run.streams):
-            if self._ready.pop(descriptor, None):
-                self._epoll.unregister(descriptor)
+            self._listener.ignore(descriptor)
         del self._runs[run.claim.attempt.token]
         if self._lease.ends:
             self._fence.release(run.claim.attempt.token)
@@ -549,33 +542,21 @@ class Worker:
 
     # -- what it listens to
 
-    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
-        self._ready[descriptor] = handler
-        self._epoll.register(descriptor, select.EPOLLIN)
-
     def _watch_supervisor(self) -> None:
         try:
             descriptor = os.pidfd_open(self._post.pool.pid)
         except ProcessLookupError:
             self._stopping = True
             return
-        self._watch(descriptor, lambda: self._supervisor_died(descriptor))
+        self._listener.watch(descriptor, lambda: self._supervisor_died(descriptor))
         # If its lock is free it died before we looked, and the pid is another's by now.
         if is_free(self._post.directory / SUPERVISOR):
             self._stopping = True
 
     def _supervisor_died(self, descriptor: int) -> None:
-        self._epoll.unregister(descriptor)
-        del self._ready[descriptor]
+        self._listener.ignore(descriptor)
         self._log("orphaned", worker=self._name, why="its supervisor is gone")
         self._stopping = True
-
-    def _watch_signals(self) -> None:
-        ears, mouth = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        for number in (GRACEFUL, FORCED, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)  # ignoring them would make jobs ignore them
-        signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
-        self._watch(ears, lambda: self._heard(os.read(ears, 64)))
 
     def _heard(self, signals: bytes) -> None:
         if signal.SIGHUP in signals:
@@ -583,20 +564,7 @@ class Worker:
         if GRACEFUL in signals or FORCED in signals:
             self._stop(ForcedStop() if FORCED in signals else None)
 
-    def _listen(self, wanted: bool) -> None:
-        """Listen to the bell only while there is room, so that no busy worker swallows a ring."""
-        if wanted and not self._listening:
-            # Exclusive: of all the idle workers, a byte wakes one (epoll_ctl(2)).
-            self._ready[self._bell] = self._rung
-            self._epoll.register(self._bell, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-        elif self._listening and not wanted:
-            del self._ready[self._bell]
-            self._epoll.unregister(self._bell)
-        self._listening = wanted
-
     def _rung(self) -> None:
-        with suppress(BlockingIOError):  # another worker was faster
-            os.read(self._bell, 65_536)
         self._look = self._woken = True
 
 
