@@ -233,14 +233,16 @@ class Connection:
 
     @contextmanager
     def copying(self) -> Iterator[None]:
-        """No triggers and no CHECKs meanwhile: for copies of a row that passed them."""
+        """No triggers, CHECKs and looks at parents: for copies of a row that passed them."""
         with self._guarded():
             self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+            self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
             self._raw.execute("PRAGMA ignore_check_constraints = ON")
             try:
                 yield
             finally:
                 self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
+                self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 1)
                 self._raw.execute("PRAGMA ignore_check_constraints = OFF")
 
     @contextmanager
