@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 1_000  # jobs in one transaction of a bulk act
 ADDED_AT_ONCE: Final = 5_000
-LINES_AT_ONCE: Final = 10_000  # which hold the write lock for less time than those
+LINES_AT_ONCE: Final = 10_000  # most are copies, which take a tenth of the time of those
 SLICE: Final = 5_000  # jobs that one step of a search looks at
 COUNTED_SLICES: Final = 40  # a larger selection is not counted before it is asked about
 _T = TypeVar("_T")
