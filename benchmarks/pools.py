@@ -75,6 +75,11 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(sum(map(int, _stat(pid)[11:13])) for pid in pids) / os.sysconf("SC_CLK_TCK")
 
 
+def queue_seconds() -> float:
+    """How long this process could have run, and waited for a processor, so far."""
+    return int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+
+
 def pss(pid: int) -> float:
     """Its share of memory in MiB: what several processes map is divided among them."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 1_000  # jobs in one transaction of a bulk act
 ADDED_AT_ONCE: Final = 5_000
+LINES_AT_ONCE: Final = 10_000  # most are copies, which take a tenth of the time of those
 SLICE: Final = 5_000  # jobs that one step of a search looks at
 COUNTED_SLICES: Final = 40  # a larger selection is not counted before it is asked about
 _T = TypeVar("_T")
@@ -242,7 +243,7 @@ class Engine:
         return [
             job_id
             for first, rest in alike_in_portions(
-                lines, ADDED_AT_ONCE, context or self.context(), **policy
+                lines, LINES_AT_ONCE, context or self.context(), **policy
             )
             for job_id in self._repository.add_lines(first, rest, now=self._now())
         ]

@@ -181,7 +181,7 @@ def test_a_bulk_add_is_stored_in_chunks_and_says_where_it_stopped(
 
 
 def test_lines_are_added_in_portions(queue: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "ADDED_AT_ONCE", 10)
+    monkeypatch.setattr(engine, "LINES_AT_ONCE", 10)
     lines = [f"echo {n}" for n in range(25)]
 
     added = queue.add_lines(iter(lines), queue="mail", labels=["red"])
@@ -197,7 +197,7 @@ def test_a_bad_line_is_refused_with_its_portion(
     queue: Engine, monkeypatch: pytest.MonkeyPatch, bad: str
 ) -> None:
     """Whether it is the first of a portion or another one."""
-    monkeypatch.setattr(engine, "ADDED_AT_ONCE", 2)
+    monkeypatch.setattr(engine, "LINES_AT_ONCE", 2)
 
     for before in (2, 3):
         with pytest.raises(BadInput):

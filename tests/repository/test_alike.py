@@ -136,12 +136,14 @@ def test_copies_have_every_column_and_leave_out_known_triggers_only(raw: apsw.Co
         "deleted_ms", "was", "reason", "parked", "cause",
     }  # fmt: skip
     columns = {row[1] for row in raw.execute("PRAGMA table_info(job)")}
+    parents = {row[3] for row in raw.execute("PRAGMA foreign_key_list(job)")}
     triggers = raw.execute(
         "SELECT name FROM sqlite_master WHERE type = 'trigger' AND sql LIKE '%INSERT ON job %'"
     ).fetchall()
 
     assert columns - set_later == set(alike.COLUMNS)
     assert sorted(triggers) == [("job_counted",), ("job_labelled",)]
+    assert parents - set_later <= set(alike._SHARED)  # with the first one, which was checked
 
 
 def test_checks_and_triggers_are_back_after_copies(tmp_path: Path) -> None:
@@ -152,6 +154,7 @@ def test_checks_and_triggers_are_back_after_copies(tmp_path: Path) -> None:
         with pytest.raises(ZeroDivisionError), db.writing(), db.copying():
             raise ZeroDivisionError
         assert db.value("PRAGMA ignore_check_constraints") == 0
+        assert db.value("PRAGMA foreign_keys") == 1
         with pytest.raises(StorageError, match="CHECK"), db.writing():
             db.run("INSERT INTO counter VALUES ('ready', 1, -1)")
         driver = Driver(open_repository(path))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,30 @@ def test_a_lock_that_another_process_keeps_is_busy_not_broken(path: Path) -> Non
         assert repo.counts().of(State.PROCESSING) == 1
 
 
+@pytest.mark.parametrize("moves", [True, False], ids=["others write", "it is held"])
+def test_who_waits_long_looks_oftener_unless_the_lock_is_held(
+    path: Path, monkeypatch: pytest.MonkeyPatch, moves: bool
+) -> None:
+    pauses: list[float] = []
+    log = Path(f"{path}-wal")
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock.now += seconds
+        if moves:
+            os.utime(log, (clock.now, clock.now))
+
+    holder = apsw.Connection(str(path))
+    with opened(path) as (repo, _), closing(holder):
+        holder.execute("BEGIN IMMEDIATE")
+        clock = Clock(monkeypatch, sleep)
+        with pytest.raises(StorageBusy):
+            repo.add([new()], now=NOON)
+
+    assert (pauses[-1] < pauses[0] / 4) == moves
+    assert (len(pauses) < 60) != moves
+
+
 def test_a_transaction_that_was_refused_leaves_no_lock_behind(path: Path) -> None:
     with opened(path) as (one, _), opened(path) as (two, _):
         with pytest.raises(Exception, match="job 999"):
@@ -115,9 +140,11 @@ def test_a_full_disk_refuses_and_heals(path: Path) -> None:
 class Clock:
     """Stands in for `time` in the module that decides when to sync."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], None] = lambda seconds: None
+    ) -> None:
         self.now = 100.0
-        fake = SimpleNamespace(monotonic=lambda: self.now, sleep=lambda seconds: None)
+        fake = SimpleNamespace(monotonic=lambda: self.now, sleep=sleep)
         monkeypatch.setattr(connection, "time", fake)
 
 

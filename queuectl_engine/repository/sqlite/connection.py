@@ -39,8 +39,14 @@ _WITHDRAWN: Final = (3, 52, 0)
 _BACKPORTED: Final[dict[tuple[int, ...], int]] = {(3, 50): 7, (3, 44): 6}
 _SYNC_EVERY: Final = 1.0  # seconds of a worker's settlements that a power cut may run again
 _LOOK_AT_CLOCK: Final = 1_000  # steps of SQLite's machine, or of a check of the file
-_CHECKPOINT_PAGES: Final = 4_000  # backstop: supervisors checkpoint earlier
+_CHECKPOINT_PAGES: Final = 3_000  # a log that begins anew by then stays below the limit of its file
 _LOG_LIMIT: Final = 16 * 1024 * 1024
+_LATE: Final = 4
+_FEW_PAGES: Final = 500
+_RESTART_PATIENCE: Final = 0.02  # seconds; while it waits for readers it keeps writers waiting
+_FIRST_PAUSE: Final = 400e-6  # seconds, between two looks for a lock
+_SHORT_WAIT: Final = 5e-3
+_LONGEST_PAUSE: Final = 10e-3
 _IDENTITY: Final = "SELECT uuid, generation, min_writer FROM meta"
 _FOREIGN: Final = (apsw.Error, UnicodeDecodeError)
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
@@ -98,6 +104,8 @@ class Connection:
         self._forks = _forks
         self._lock = threading.RLock()
         self._waiting_since = 0.0
+        self._log_grew_at = 0.0
+        self._log_seen: watch.Sight | None = None
         self._synced_at = 0.0
         self._unsynced = False
         self._full = True
@@ -107,6 +115,7 @@ class Connection:
         self._allow_writing: Callable[[], None] | None = None
         self._stale = False  # closed after a failed COMMIT, to be opened again by the next use
         self._log_pages = 0
+        self._logs = 1 if relaxed else _LATE  # of `_CHECKPOINT_PAGES`, until it checkpoints
         self._proof: Proof | None = None
         self._changed_before = 0
         self._seen = watch.look(path)
@@ -241,14 +250,16 @@ class Connection:
 
     @contextmanager
     def copying(self) -> Iterator[None]:
-        """No triggers and no CHECKs meanwhile: for copies of a row that passed them."""
+        """No triggers, CHECKs and looks at parents: for copies of a row that passed them."""
         with self._guarded():
             self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+            self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
             self._raw.execute("PRAGMA ignore_check_constraints = ON")
             try:
                 yield
             finally:
                 self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
+                self._raw.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 1)
                 self._raw.execute("PRAGMA ignore_check_constraints = OFF")
 
     @contextmanager
@@ -289,6 +300,11 @@ class Connection:
             finally:
                 self._raw.set_progress_handler(None)
         return str(found).removeprefix("*** in database main ***").strip()
+
+    def shorten_log(self) -> None:
+        """Copy the log into the file and cut its own to nothing; not while others are at it."""
+        with self._guarded(), suppress(apsw.BusyError):
+            self._restart_log(apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def condemn(self, why: str) -> StorageDamaged:
         """Nobody shall claim from this file or write to it any more; the error that says so."""
@@ -347,11 +363,29 @@ class Connection:
     def _checkpoint(self) -> None:
         """What SQLite would do within COMMIT, where a failure makes a good commit look failed.
 
-        Nobody is told of it here: the next one tries again, and supervisors make their own.
+        Nobody is told of it here: the next one tries again, and supervisors make their own. It is
+        the workers' task: whoever adds a job does it late, as the disk may take a while.
         """
-        if self._log_pages >= _CHECKPOINT_PAGES:
+        if self._log_pages >= self._logs * _CHECKPOINT_PAGES:
             with suppress(apsw.Error):
-                self._raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._restart_log(apsw.SQLITE_CHECKPOINT_RESTART)
+
+    def _restart_log(self, mode: int) -> None:
+        """Copy the log into the file and let it begin anew, unless someone reads what was before.
+
+        While others write, a log that is copied only beside them has grown each time. So its end is
+        copied under the write lock, when little is left. Raises apsw.BusyError when it cannot be.
+        """
+        passive = apsw.SQLITE_CHECKPOINT_PASSIVE
+        before, _ = self._raw.wal_checkpoint(mode=passive)
+        log, copied = self._raw.wal_checkpoint(mode=passive)  # only what came in the meantime
+        if copied < log or log - before > _FEW_PAGES:
+            return
+        patience, self._timeout = self._timeout, _RESTART_PATIENCE
+        try:
+            self._raw.wal_checkpoint(mode=mode)
+        finally:
+            self._timeout = patience
 
     def _note_log(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages
@@ -454,17 +488,22 @@ class Connection:
             raw.execute(f"PRAGMA {pragma}").fetchall()
 
     def _keep_waiting(self, calls: int) -> bool:
-        # SQLite's own handler sleeps in fixed steps up to 100 ms; short random ones keep the worst
-        # wait of a busy pool low and wake nobody in step with the others.
+        # SQLite's own handler sleeps in fixed steps up to 100 ms; short random ones wake nobody in
+        # step with the others. Who has waited longer looks oftener, or newcomers would be first
+        # again and again. But only while others write: a lock that is held shall cost no time.
         import random
 
         now = time.monotonic()
         if calls == 0:
-            self._waiting_since = now
+            self._waiting_since = self._log_grew_at = now
         waited = now - self._waiting_since
         if waited >= self._timeout:
             return False
-        time.sleep(random.uniform(50e-6, 400e-6) if waited < 0.05 else random.uniform(1e-3, 10e-3))
+        if (log := watch.look(f"{self.path}-wal")) != self._log_seen:
+            self._log_seen, self._log_grew_at = log, now
+        often = _FIRST_PAUSE / (1 + waited / _SHORT_WAIT)
+        seldom = min((now - self._log_grew_at) / 8, _LONGEST_PAUSE)
+        time.sleep(random.uniform(0.5, 1.0) * max(often, seldom))
         return True
 
     @contextmanager

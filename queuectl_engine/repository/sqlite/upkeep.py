@@ -76,6 +76,6 @@ def tidy(db: Connection) -> None:
     except FileNotFoundError:
         long = False
     if long:
-        db.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.shorten_log()
     if db.value("PRAGMA freelist_count") > _FREE_PAGES:
         db.run(f"PRAGMA incremental_vacuum({_FREE_PAGES})")
