@@ -240,10 +240,12 @@ class Engine:
         The fastest way to add many. Like `add_many` in portions of a few thousand: an error leaves
         those before it stored. Raises BadInput, also for a `key`: it could name only one of them.
         """
+        copies = not (policy.get("labels") or policy.get("mutex"))
+        at_once = LINES_AT_ONCE if copies else ADDED_AT_ONCE
         return [
             job_id
             for first, rest in alike_in_portions(
-                lines, LINES_AT_ONCE, context or self.context(), **policy
+                lines, at_once, context or self.context(), **policy
             )
             for job_id in self._repository.add_lines(first, rest, now=self._now())
         ]

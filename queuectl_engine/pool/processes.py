@@ -26,6 +26,10 @@ PATIENCE: Final = 2.0  # seconds until what SIGKILL did not end counts as unkill
 _TOKEN: Final = re.compile(rb"(?<![^\0])QUEUECTL_TOKEN=([0-9a-f]+)\0")
 _STDERR: Final = 2
 _PART: Final = 65_536
+_ALL_OF_IT: Final = 4_080  # the kernel fills a page, at least, unless that was the end
+_LOOKS: Final = 100  # at a process that begins another program
+_PAUSE: Final = 0.0002  # seconds
+_PF_KTHREAD: Final = 0x00200000  # include/linux/sched.h
 _OOM_SCORE: Final = b"300"
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -38,6 +42,12 @@ class Stat:
     state: str
     session: int
     ticks: int
+    flags: int = 0
+
+    @property
+    def of_the_kernel(self) -> bool:
+        """A thread of the kernel is nobody's attempt."""
+        return bool(self.flags & _PF_KTHREAD)
 
     @property
     def dead(self) -> bool:
@@ -52,7 +62,7 @@ def stat_of(pid: int) -> Stat | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold anything
-    return Stat(fields[0].decode("ascii"), int(fields[3]), int(fields[19]))
+    return Stat(fields[0].decode("ascii"), int(fields[3]), int(fields[19]), int(fields[6]))
 
 
 def leader_of(pid: int) -> Leader | None:
@@ -183,10 +193,10 @@ class Children:
             self._open(thread)
         if self._descriptor < 0:
             return []
-        found, size = b"", 0
-        while part := os.pread(self._descriptor, _PART, size):
+        found = part = os.pread(self._descriptor, _PART, 0)
+        while len(part) > _ALL_OF_IT:  # each further read counts from the start of a newer list
+            part = os.pread(self._descriptor, _PART, len(found))
             found += part
-            size += len(part)
         return [int(pid) for pid in found.split()]
 
     def _open(self, thread: int) -> None:
@@ -226,18 +236,21 @@ def reap_adopted(known: Collection[int]) -> None:
 def clear_adopted(token: str, leader: Leader | None, known: Collection[int]) -> None:
     """Reap adopted children that have ended; with a leader, first end those of its attempt.
 
-    When these have ended, theirs come to us next.
+    When these have ended, theirs come to us next: so it is over when nobody new has come while we
+    looked at those we knew of.
     """
     deadline = time.monotonic() + PATIENCE
-    while adopted := [pid for pid in children() if pid not in known]:
-        mine = [pid for pid in adopted if leader is not None and _belongs(pid, token, leader)]
-        if not mine or time.monotonic() > deadline:
-            reap_adopted(known)
-            return
+    while leader is not None and time.monotonic() < deadline:
+        there = children()
+        mine = [pid for pid in there if pid not in known and _belongs(pid, token, leader)]
         for pid in mine:
             _signal(pid, token, leader)
-        time.sleep(0.001)
+        if mine:
+            time.sleep(0.001)
+        elif children() == there:
+            break
         reap_adopted(known)
+    reap_adopted(known)
 
 
 def kill_all(token: str, leader: Leader | None, *, patience: float = PATIENCE) -> list[int]:
@@ -295,18 +308,38 @@ def _token_of(
 ) -> str | None:
     """Of which of these attempts a process is; `sessions` are their tokens by leader."""
     stat = stat_of(pid)
-    if stat is None or stat.dead or pid == os.getpid():
+    if stat is None or stat.dead or stat.of_the_kernel or pid == os.getpid():
         return None
     if token := sessions.get(stat.session):
         leader = attempts[token]
         if leader is not None and _number_still_its(leader):
             return token
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            carried = _TOKEN.findall(file.read() + b"\0")
+        carried = _TOKEN.findall(_environment_of(pid) + b"\0")
     except OSError:  # gone, or another user's
         return None
     return next((t for t in map(bytes.decode, carried) if t in attempts), None)
+
+
+def _environment_of(pid: int) -> bytes:
+    """Its environment; waits for a process that begins another program, or ends.
+
+    Within execve(2) it has none for a moment, nor any words, and neither just before it is dead and
+    its children are another's. One with words has none indeed when it has none twice: the first
+    time may have been before. Raises OSError.
+    """
+    spoke = False
+    for _ in range(_LOOKS):
+        environment = speaks = b""
+        with suppress(ProcessLookupError):  # what Linux 6.15 and newer say of one without memory
+            environment = _contents(f"/proc/{pid}/environ")
+            speaks = _contents(f"/proc/{pid}/cmdline")
+        stat = stat_of(pid)
+        if environment or (speaks and spoke) or stat is None or stat.dead:
+            return environment
+        spoke = bool(speaks)
+        time.sleep(_PAUSE)
+    return b""
 
 
 def _number_still_its(leader: Leader) -> bool:

@@ -74,12 +74,11 @@ class Watch:
 
 def rescue_pools(repository: JobRepository, mine: int, watch: Watch, log: Log) -> None:
     """Take over from every pool of this database whose supervisor is dead or its host lost."""
-    workers = repository.workers()
-    for pool in repository.pools():
+    others = [pool for pool in repository.pools() if pool.id != mine]
+    workers = repository.workers() if others else []
+    for pool in others:
         directory = repository.run_directory / pool.directory
         theirs = [worker for worker in workers if worker.pool == pool.id]
-        if pool.id == mine:
-            continue
         if not is_here(pool, repository.run_directory):
             if watch.is_lost(pool):
                 _take_over(repository, pool, theirs, log)

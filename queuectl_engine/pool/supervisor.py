@@ -112,6 +112,7 @@ class Supervisor:
         self._clock_ahead = float("inf")  # of the time since boot; the first look always clamps
         self._upkeep_at = 0.0
         self._fires_at: datetime | None = None  # the next schedule
+        self._news = True  # others wrote something that no turn has looked at to its end
         self._name_lock: HeldLock | None = None
         self._metrics: MetricsServer | None = None
         self._database = repository.incarnation()
@@ -197,15 +198,20 @@ class Supervisor:
         if self._lease.forgotten:
             self._begin_stop("now")
         self._bury_the_dead()
-        self._read_wishes()
+        self._news |= self._repository.changed()
+        if self._news:
+            self._read_wishes()
         now = time.monotonic()
+        rescue = now >= self._rescue_at
+        look = self._news or rescue  # what we write ourselves is no news
         if self._stop:
             self._send(FORCED if now >= self._forced_at else GRACEFUL)
         else:
-            self._fires_at = fire_due(self._repository, self._repository.clock(), self._log)
+            if look or self._fires():
+                self._fires_at = fire_due(self._repository, self._repository.clock(), self._log)
             self._fill_up(now)
             self._stop_if_drained()
-        if now >= self._rescue_at:
+        if rescue:
             self._rescue_at = now + _RESCUE_EVERY
             self._show_trouble()
             rescue_pools(self._repository, self._pool.id, self._watch, self._log)
@@ -215,8 +221,13 @@ class Supervisor:
         if now >= self._upkeep_at:
             self._upkeep_at = now + _UPKEEP_EVERY
             self._repository.maintain(now=self._repository.clock())
-        self._see_to_hooks()
+        if look or self._stop or not self._hooks.idle:
+            self._see_to_hooks()
         self._report_ready()
+        self._news = False
+
+    def _fires(self) -> bool:
+        return self._fires_at is not None and self._fires_at <= self._repository.clock()
 
     def _promote(self) -> None:
         """Make due jobs ready and free those whose wait is over; no more than a moment's work."""
@@ -287,8 +298,6 @@ class Supervisor:
     # -- what people ask
 
     def _read_wishes(self) -> None:
-        if not self._repository.changed():
-            return
         mine = [pool for pool in self._repository.pools() if pool.id == self._pool.id]
         self._pool = mine[0] if mine else replace(self._pool, stop="graceful")
         self._lease.forgotten |= self._lease.ends and not mine
