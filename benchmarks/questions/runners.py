@@ -31,9 +31,9 @@ def _steady(bench: Bench, line: str, workers: int) -> Answer:
     jobs = bench.size(3000, 400)
     answer = Answer(f"Steady run of `{line}`, {workers} at once", "jobs/s", f"xargs -P{workers}")
     cases: dict[str, Case] = {
-        f"xargs -P{workers}": partial(_xargs, bench, line, workers, jobs),
-        "queuectl": partial(_pool, bench, line, workers, 1, jobs),
-        "queuectl --slots 4": partial(_pool, bench, line, max(workers // 2, 1), 4, jobs),
+        f"xargs -P{workers}": partial(xargs_rate, bench, line, workers, jobs),
+        "queuectl": partial(pool_rate, bench, line, workers, 1, jobs),
+        "queuectl --slots 4": partial(pool_rate, bench, line, max(workers // 2, 1), 4, jobs),
     }
     if line == "true":
         few = jobs // 4
@@ -48,11 +48,11 @@ def _steady(bench: Bench, line: str, workers: int) -> Answer:
 def _full(bench: Bench) -> Answer:
     jobs = bench.size(2000, 300)
     answer = Answer("`durability=full`, `true`, 2 workers", "jobs/s", "xargs -P2")
-    one = partial(_pool, bench, "true", 2, 1, jobs, durability="full")
-    slots = partial(_pool, bench, "true", 2, 4, jobs, durability="full")
+    one = partial(pool_rate, bench, "true", 2, 1, jobs, durability="full")
+    slots = partial(pool_rate, bench, "true", 2, 4, jobs, durability="full")
     answer.ask(
         {
-            "xargs -P2": partial(_xargs, bench, "true", 2, jobs),
+            "xargs -P2": partial(xargs_rate, bench, "true", 2, jobs),
             "queuectl": one,
             "queuectl --slots 4": slots,
         },
@@ -72,7 +72,7 @@ def _all_in(bench: Bench) -> Answer:
     )
     answer.ask(
         {
-            "xargs -P2": partial(_xargs, bench, "true", 2, jobs),
+            "xargs -P2": partial(xargs_rate, bench, "true", 2, jobs),
             "queuectl": partial(_whole, bench, "true", 2, jobs),
         },
         bench.rounds,
@@ -81,7 +81,8 @@ def _all_in(bench: Bench) -> Answer:
     return answer
 
 
-def _xargs(bench: Bench, line: str, workers: int, jobs: int) -> float:
+def xargs_rate(bench: Bench, line: str, workers: int, jobs: int) -> float:
+    """Jobs a second of xargs, from its start to its end."""
     numbers = "\n".join(map(str, range(jobs)))
     with bench.directory() as directory, open(directory / "out", "w", encoding="utf-8") as out:
         began = time.perf_counter()
@@ -120,9 +121,10 @@ def _spooler(bench: Bench, line: str, workers: int, jobs: int) -> float:
         return rate
 
 
-def _pool(
+def pool_rate(
     bench: Bench, line: str, workers: int, slots: int, jobs: int, durability: str = "standard"
 ) -> float:
+    """Jobs a second of a pool that is at work, without its start and its end."""
     with bench.directory() as directory, database(directory, durability) as engine:
         engine.add_lines([line] * jobs)
         with pool(engine, workers, slots):

@@ -72,8 +72,11 @@ class Watch:
         return pool.lease.over and now - since >= pool.lease.seconds
 
 
-def rescue_pools(repository: JobRepository, mine: int, watch: Watch, log: Log) -> None:
-    """Take over from every pool of this database whose supervisor is dead or its host lost."""
+def rescue_pools(repository: JobRepository, mine: int, watch: Watch, log: Log) -> bool:
+    """Take over from every pool of this database whose supervisor is dead or its host lost.
+
+    Whether there are pools beside ours.
+    """
     others = [pool for pool in repository.pools() if pool.id != mine]
     workers = repository.workers() if others else []
     for pool in others:
@@ -90,6 +93,7 @@ def rescue_pools(repository: JobRepository, mine: int, watch: Watch, log: Log) -
             repository.end_pool(pool.id)
             bury_directory(directory)
             log("buried", pool=pool.name, pid=pool.pid, why="its supervisor died")
+    return bool(others)
 
 
 def _take_over(

@@ -51,6 +51,7 @@ _TURN: Final = 0.5  # seconds between two looks at what people ask
 _DRAIN_TURN: Final = 0.1
 _START_TURN: Final = 0.02
 _RESCUE_EVERY: Final = 1.0
+_QUIET: Final = 5.0  # the same where nobody writes, and no other pool could need it
 _CLOCK_SLIP: Final = 1.0
 _UPKEEP_EVERY: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
@@ -199,9 +200,10 @@ class Supervisor:
             self._begin_stop("now")
         self._bury_the_dead()
         self._news |= self._repository.changed()
-        if self._news:
-            self._read_wishes()
         now = time.monotonic()
+        if self._news:
+            self._rescue_at = min(self._rescue_at, now + _RESCUE_EVERY)
+            self._read_wishes()
         rescue = now >= self._rescue_at
         look = self._news or rescue  # what we write ourselves is no news
         if self._stop:
@@ -214,7 +216,9 @@ class Supervisor:
         if rescue:
             self._rescue_at = now + _RESCUE_EVERY
             self._show_trouble()
-            rescue_pools(self._repository, self._pool.id, self._watch, self._log)
+            others = rescue_pools(self._repository, self._pool.id, self._watch, self._log)
+            if not (others or self._news):
+                self._rescue_at = now + _QUIET
             self._mind_the_clock()
             self._promote()
             self._log.rotate()

@@ -153,6 +153,8 @@ class Worker:
         self._look = True  # there may be something to claim
         self._woken = True  # and perhaps for others too
         self._look_at = 0.0  # look anyway at this time
+        self._next_due: datetime | None = None
+        self._version: int | None = None  # of the database, when it was last looked at anyway
         self._busy_until = 0.0  # storage could not be used: hold what ended
         self._sync_at = inf  # what was committed last is on disk by then
         self._full_until = 0.0  # no process could be made, or no space is left: claim nothing
@@ -217,9 +219,11 @@ class Worker:
             return
         if time.monotonic() >= self._space_at:
             self._mind_the_space()
-        while self._ended or self._should_look():
+        while True:
             room = self._room()
-            if not (room or self._ended) or time.monotonic() < self._busy_until:
+            if not (self._ended or (room and self._should_look())):
+                return
+            if time.monotonic() < self._busy_until:
                 return
             now = self._repository.clock()
             try:
@@ -238,6 +242,7 @@ class Worker:
             if room:
                 self._look = self._woken = False
                 self._holding = turn.hold
+            self._next_due = turn.next_due
             self._look_at = time.monotonic() + _until(turn.next_due, now)
             self._follow(turn)
             if not turn.claims:
@@ -311,7 +316,21 @@ class Worker:
         self._ended, self.unsettled = [], why
 
     def _should_look(self) -> bool:
-        return self._look or time.monotonic() >= self._look_at
+        """Woken, or time has come; but when only a bell may have been missed, if anyone wrote."""
+        if self._look:
+            return True
+        if time.monotonic() < self._look_at:
+            return False
+        now = self._repository.clock()
+        self._look_at = time.monotonic() + _until(self._next_due, now)
+        if self._next_due is not None and self._next_due <= now:
+            return True
+        try:
+            version = self._repository.version()
+        except StorageError:  # the turn meets it, too
+            return True
+        self._look, self._version = version != self._version, version
+        return self._look
 
     def _start(self, claim: Claim) -> None:
         run = Run(

@@ -8,10 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from queuectl_engine import Engine, JobState, PoolInfo
-from queuectl_engine.repository import open_repository
+from queuectl_engine.errors import StorageBusy, StorageError
+from queuectl_engine.pool.log import Log
+from queuectl_engine.pool.options import PoolOptions
+from queuectl_engine.pool.worker import Post, Worker
+from queuectl_engine.repository import bell, open_repository
+from queuectl_engine.repository.protocol import WorkerRow
 from tests.pool.conftest import StartPool
+from tests.samples import NOON, pool_row
 from tests.waiting import until
 
 WORKERS = 4
@@ -54,16 +64,16 @@ def ringing(engine: Engine, pool: PoolInfo) -> Iterator[Callable[[], None]]:
     """Rings the pool, and waits until a worker has heard it."""
     with closing(open_repository(engine.database.location)) as repository:
         (row,) = [row for row in repository.pools() if row.id == pool.id]
-        bell = repository.wake_fd(row)
+        heard = repository.wake_fd(row)
 
         def ring() -> None:
             repository.ring(row)
-            until(lambda: not select.select([bell], [], [], 0)[0])
+            until(lambda: not select.select([heard], [], [], 0)[0])
 
         try:
             yield ring
         finally:
-            os.close(bell)
+            os.close(heard)
 
 
 def test_a_ring_wakes_one_of_the_idle_workers(engine: Engine, start_pool: StartPool) -> None:
@@ -96,3 +106,49 @@ def test_a_job_costs_its_worker_two_waits(engine: Engine, start_pool: StartPool)
         (after,) = at_rest([pid])
         waited.append(after - before)
     assert JOBS < min(waited) <= 2.5 * JOBS
+
+
+def test_a_ring_that_nobody_hears_costs_some_seconds(
+    engine: Engine, start_pool: StartPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_pool(1)
+    until(lambda: alive(engine, 1))
+    monkeypatch.setattr(bell, "ring_all", lambda _: None)
+    job = engine.add("true")
+    until(lambda: engine.get(job.id).state is JobState.COMPLETED, timeout=4 * LOOK)
+
+
+def test_who_was_not_woken_looks_only_when_somebody_wrote(tmp_path: Path) -> None:
+    """Or when a time has come, and when nobody can tell."""
+    versions: list[int | StorageError] = [7, 7, 8, StorageBusy("locked"), 8]
+    idle = quiet_worker(tmp_path, versions)
+
+    assert looks(idle), "the first time"
+    assert not looks(idle)
+    assert looks(idle)
+    assert idle._should_look(), "until it was done"
+    assert looks(idle), "nobody can tell"
+    idle._next_due = NOON
+    assert looks(idle)
+    assert len(versions) == 1, "a time that has come needs no answer"
+
+
+def quiet_worker(directory: Path, versions: list[int | StorageError]) -> Worker:
+    """One whose database has these versions, each time it is asked."""
+
+    def version() -> int:
+        found = versions.pop(0)
+        if isinstance(found, StorageError):
+            raise found
+        return found
+
+    pool, row = pool_row(directory), WorkerRow(1, 1, 1, 0, NOON)
+    post = Post(PoolOptions(str(directory / "queue.db")), pool, row, directory, "")
+    repository: Any = SimpleNamespace(version=version, clock=lambda: NOON)
+    return Worker(repository, post, Log("text", directory / "log", to_file=True))
+
+
+def looks(worker: Worker) -> bool:
+    """Whether it does, when it has not for so long that it would."""
+    worker._look, worker._look_at = False, 0.0
+    return worker._should_look()

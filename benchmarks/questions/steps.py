@@ -1,0 +1,191 @@
+"""Between a bare launcher and a pool: each case does what the one before does, and a thing more.
+
+So the loss from one to the next is the price of that thing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Final, cast
+
+import apsw
+
+from benchmarks.harness import Answer, Bench, Case
+from benchmarks.pools import database
+from benchmarks.questions.runners import pool_rate, xargs_rate
+from benchmarks.questions.storing import registered
+from queuectl_engine.lifecycle import Completed, Exited
+from queuectl_engine.repository.protocol import Ended, Output
+
+LAUNCHERS: Final = 2
+LINE: Final = "true"
+_SPARE: Final = 100  # jobs that are claimed and not counted
+
+OneJob = Callable[[], None]
+
+
+def ask(bench: Bench) -> list[Answer]:
+    """Beside `xargs`, two at once."""
+    jobs = bench.size(3000, 400)
+    base = f"xargs -P{LAUNCHERS}"
+    answer = Answer(
+        f"From a bare launcher to a pool: `{LINE}`, {LAUNCHERS} at once", "jobs/s", base
+    )
+    cases: dict[str, Case] = {base: partial(xargs_rate, bench, LINE, LAUNCHERS, jobs)}
+    for name, step in STEPS.items():
+        cases[name] = partial(_rate, bench, step, jobs)
+    cases["queuectl"] = partial(pool_rate, bench, LINE, LAUNCHERS, 1, jobs)
+    answer.ask(cases, bench.rounds)
+    answer.text = (
+        "All but `xargs` start `sh -c` from Python with posix_spawn. The bare transaction has one "
+        "table of four columns with one index, no history, no counters and no checks. Between a "
+        "turn in it and queuectl lie output, times, signals, the log, environments and the lease."
+    )
+    return [answer]
+
+
+def _rate(bench: Bench, step: str, jobs: int) -> float:
+    context = multiprocessing.get_context("spawn")
+    with bench.directory() as directory, database(directory) as engine:
+        engine.add_lines([LINE] * (jobs + _SPARE))
+        _make_bare(directory / "bare.db", jobs + _SPARE)
+        barrier = context.Barrier(LAUNCHERS + 1)
+        launchers = [
+            context.Process(
+                target=_launch, args=(step, directory, number, jobs // LAUNCHERS, barrier)
+            )
+            for number in range(1, LAUNCHERS + 1)
+        ]
+        for launcher in launchers:
+            launcher.start()
+        barrier.wait()
+        began = time.perf_counter()
+        barrier.wait()
+        taken = time.perf_counter() - began
+        for launcher in launchers:
+            launcher.join()
+        return jobs / taken
+
+
+def _launch(step: str, directory: Path, number: int, each: int, barrier: Barrier) -> None:
+    with _MAKE[step](directory, number) as one_job:
+        barrier.wait()
+        for _ in range(each):
+            one_job()
+        barrier.wait()
+
+
+@contextmanager
+def _bare(_: Path, __: int) -> Iterator[OneJob]:
+    yield lambda: _wait(os.posix_spawn("/bin/sh", ["sh", "-c", LINE], os.environ))
+
+
+@contextmanager
+def _isolated(_: Path, __: int) -> Iterator[OneJob]:
+    yield _run
+
+
+@contextmanager
+def _stored(directory: Path, _: int) -> Iterator[OneJob]:
+    """Settle and claim as plainly as it can be done."""
+    connection = apsw.Connection(str(directory / "bare.db"))
+    connection.set_busy_timeout(10_000)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    job = 0
+
+    def one() -> None:
+        nonlocal job
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE job SET state = 'done', token = NULL WHERE id = ?", (job,))
+        ((found, _),) = connection.execute(
+            "SELECT id, command FROM job WHERE state = 'ready' ORDER BY priority, id LIMIT 1"
+        ).fetchall()
+        job, token = cast(int, found), os.urandom(16).hex()
+        connection.execute("UPDATE job SET state = 'run', token = ? WHERE id = ?", (token, job))
+        connection.execute("COMMIT")
+        _run()
+
+    yield one
+    connection.close()
+
+
+@contextmanager
+def _turning(directory: Path, number: int) -> Iterator[OneJob]:
+    """Settle and claim as a worker does."""
+    with registered(directory / "queue.db", number) as (repository, worker):
+        ended: list[Ended] = []
+
+        def one() -> None:
+            now = datetime.now(UTC)
+            turn = repository.settle_and_claim(worker, ended, room=1, queues=(), now=now)
+            _run()
+            ended[:] = [
+                Ended(claim.attempt, Exited(0), Completed(), now, Output()) for claim in turn.claims
+            ]
+
+        yield one
+
+
+_MAKE: Final = {"bare": _bare, "isolated": _isolated, "stored": _stored, "turning": _turning}
+STEPS: Final = {
+    "posix_spawn and wait": "bare",
+    "… a session, default signals, two pipes, a pidfd": "isolated",
+    "… settle and claim in one bare transaction": "stored",
+    "… in a worker's turn instead": "turning",
+}
+
+
+def _run() -> None:
+    out, to_out = os.pipe2(os.O_CLOEXEC)
+    err, to_err = os.pipe2(os.O_CLOEXEC)
+    pid = os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-c", LINE],
+        os.environ,
+        file_actions=((os.POSIX_SPAWN_DUP2, to_out, 1), (os.POSIX_SPAWN_DUP2, to_err, 2)),
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_SIGNALS,
+    )
+    os.close(to_out)
+    os.close(to_err)
+    pidfd = os.pidfd_open(pid)
+    ends = select.poll()
+    ends.register(pidfd, select.POLLIN)
+    ends.poll()
+    for pipe in (out, err):
+        while os.read(pipe, 65_536):
+            pass
+        os.close(pipe)
+    os.close(pidfd)
+    _wait(pid)
+
+
+_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+
+
+def _wait(pid: int) -> None:
+    os.wait4(pid, 0)
+
+
+def _make_bare(path: Path, jobs: int) -> None:
+    with closing(apsw.Connection(str(path))) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(
+            "CREATE TABLE job (id INTEGER PRIMARY KEY, state TEXT, priority INTEGER, token TEXT,"
+            " command TEXT);"
+            "CREATE INDEX ready ON job (priority, id) WHERE state = 'ready';"
+        )
+        connection.executemany(
+            "INSERT INTO job (state, priority, command) VALUES ('ready', 0, ?)", [(LINE,)] * jobs
+        )
