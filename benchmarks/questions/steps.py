@@ -179,8 +179,9 @@ def _wait(pid: int) -> None:
 
 
 def _make_bare(path: Path, jobs: int) -> None:
-    with closing(apsw.Connection(str(path))) as connection, connection:
+    with closing(apsw.Connection(str(path))) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN")
         connection.execute(
             "CREATE TABLE job (id INTEGER PRIMARY KEY, state TEXT, priority INTEGER, token TEXT,"
             " command TEXT);"
@@ -189,3 +190,4 @@ def _make_bare(path: Path, jobs: int) -> None:
         connection.executemany(
             "INSERT INTO job (state, priority, command) VALUES ('ready', 0, ?)", [(LINE,)] * jobs
         )
+        connection.execute("COMMIT")

@@ -17,7 +17,7 @@ from typing import Final
 
 import queuectl_engine
 from benchmarks.harness import Answer, Bench, percentile
-from benchmarks.pools import cpu_seconds, database, own_processes, pool, pss, queue_seconds
+from benchmarks.pools import database, own_processes, pool, pss, queue_seconds, run_seconds
 from benchmarks.questions.storing import registered
 from queuectl_engine import JobState
 from queuectl_engine.repository import open_repository
@@ -157,9 +157,9 @@ def _wait_for_news(
 
 def _idle(pids: list[int], seconds: float) -> float:
     """What they use meanwhile, in percent of a CPU."""
-    before = cpu_seconds(pids)
+    before = run_seconds(pids)
     time.sleep(seconds)
-    return (cpu_seconds(pids) - before) / seconds * 100
+    return (run_seconds(pids) - before) / seconds * 100
 
 
 def _locks(bench: Bench) -> Answer:

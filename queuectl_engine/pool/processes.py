@@ -30,7 +30,7 @@ _ALL_OF_IT: Final = 4_080  # the kernel fills a page, at least, unless that was 
 _LOOKS: Final = 100  # at a process that begins another program
 _PAUSE: Final = 0.0002  # seconds
 _PF_KTHREAD: Final = 0x00200000  # include/linux/sched.h
-_OOM_SCORE: Final = b"300"
+_OOM_SCORE: Final = 300
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -89,13 +89,13 @@ class OomPreference:
         """Opens nothing yet."""
         self._pid = 0
         self._descriptor = -1
-        self._ours = b""
+        self._ours = self._theirs = b""
 
     def __enter__(self) -> None:
         """What is spawned from here on is preferred."""
         if os.getpid() != self._pid:  # the first time here, or the first after a fork
             self._open()
-        self._set(_OOM_SCORE)
+        self._set(self._theirs)
 
     def __exit__(self, *_: object) -> None:
         """From here on nothing is."""
@@ -115,6 +115,7 @@ class OomPreference:
         with suppress(OSError):
             self._descriptor = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
             self._ours = os.pread(self._descriptor, _PART, 0).strip()
+            self._theirs = str(max(_OOM_SCORE, int(self._ours))).encode("ascii")
 
 
 preferred_for_oom: Final = OomPreference()
