@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.synchronize import Barrier
@@ -28,42 +29,94 @@ from queuectl_engine.lifecycle import Completed, Exited
 from queuectl_engine.repository.protocol import Ended, Output
 
 LAUNCHERS: Final = 2
-LINE: Final = "true"
 _SPARE: Final = 100  # jobs that are claimed and not counted
 
+_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 OneJob = Callable[[], None]
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What each launcher runs again and again, and where it says so."""
+
+    directory: Path
+    line: str
+    synchronous: str
+
+    @property
+    def argv(self) -> list[str]:
+        """Without a shell for a program."""
+        return [self.line] if os.sep in self.line else ["/bin/sh", "-c", self.line]
+
+    def run(self) -> None:
+        """As a job of ours is run: in a session of its own, with pipes, until it has ended."""
+        out, to_out = os.pipe2(os.O_CLOEXEC)
+        err, to_err = os.pipe2(os.O_CLOEXEC)
+        argv = self.argv
+        pid = os.posix_spawn(
+            argv[0],
+            argv,
+            os.environ,
+            file_actions=((os.POSIX_SPAWN_DUP2, to_out, 1), (os.POSIX_SPAWN_DUP2, to_err, 2)),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_SIGNALS,
+        )
+        os.close(to_out)
+        os.close(to_err)
+        pidfd = os.pidfd_open(pid)
+        ends = select.poll()
+        ends.register(pidfd, select.POLLIN)
+        ends.poll()
+        for pipe in (out, err):
+            while os.read(pipe, 65_536):
+                pass
+            os.close(pipe)
+        os.close(pidfd)
+        _wait(pid)
+
+
 def ask(bench: Bench) -> list[Answer]:
-    """Beside `xargs`, two at once."""
+    """Beside `xargs`, two at once: of a builtin, of a program, and with each commit on the disk."""
+    return [
+        _steps(bench, "true", "NORMAL"),
+        _steps(bench, "/bin/true", "NORMAL"),
+        _steps(bench, "true", "FULL"),
+    ]
+
+
+def _steps(bench: Bench, line: str, synchronous: str) -> Answer:
     jobs = bench.size(3000, 400)
     base = f"xargs -P{LAUNCHERS}"
-    answer = Answer(
-        f"From a bare launcher to a pool: `{LINE}`, {LAUNCHERS} at once", "jobs/s", base
+    durability = "full" if synchronous == "FULL" else "standard"
+    title = (
+        f"From a bare launcher to a pool: `{line}`, {LAUNCHERS} at once, {durability} durability"
     )
-    cases: dict[str, Case] = {base: partial(xargs_rate, bench, LINE, LAUNCHERS, jobs)}
+    answer = Answer(title, "jobs/s", base)
+    cases: dict[str, Case] = {base: partial(xargs_rate, bench, line, LAUNCHERS, jobs)}
     for name, step in STEPS.items():
-        cases[name] = partial(_rate, bench, step, jobs)
-    cases["queuectl"] = partial(pool_rate, bench, LINE, LAUNCHERS, 1, jobs)
+        cases[name] = partial(_rate, bench, step, jobs, line, synchronous)
+    cases["queuectl"] = partial(pool_rate, bench, line, LAUNCHERS, 1, jobs, durability)
     answer.ask(cases, bench.rounds)
     answer.text = (
-        "All but `xargs` start `sh -c` from Python with posix_spawn. The bare transaction has one "
-        "table of four columns with one index, no history, no counters and no checks. Between a "
-        "turn in it and queuectl lie output, times, signals, the log, environments and the lease."
+        "All but `xargs` start the line from Python with posix_spawn, without a shell where it "
+        "needs none. The bare transaction has one table of four columns, one index, no history, no "
+        "counters and no checks. Between a turn in it and queuectl lie output, times, signals, the "
+        "log, environments and the lease."
     )
-    return [answer]
+    return answer
 
 
-def _rate(bench: Bench, step: str, jobs: int) -> float:
+def _rate(bench: Bench, step: str, jobs: int, line: str, synchronous: str) -> float:
     context = multiprocessing.get_context("spawn")
-    with bench.directory() as directory, database(directory) as engine:
-        engine.add_lines([LINE] * (jobs + _SPARE))
+    durability = "full" if synchronous == "FULL" else "standard"
+    with bench.directory() as directory, database(directory, durability) as engine:
+        engine.add_lines([line] * (jobs + _SPARE))
         _make_bare(directory / "bare.db", jobs + _SPARE)
+        job = _Job(directory, line, synchronous)
         barrier = context.Barrier(LAUNCHERS + 1)
         launchers = [
-            context.Process(
-                target=_launch, args=(step, directory, number, jobs // LAUNCHERS, barrier)
-            )
+            context.Process(target=_launch, args=(step, job, number, jobs // LAUNCHERS, barrier))
             for number in range(1, LAUNCHERS + 1)
         ]
         for launcher in launchers:
@@ -77,8 +130,8 @@ def _rate(bench: Bench, step: str, jobs: int) -> float:
         return jobs / taken
 
 
-def _launch(step: str, directory: Path, number: int, each: int, barrier: Barrier) -> None:
-    with _MAKE[step](directory, number) as one_job:
+def _launch(step: str, job: _Job, number: int, each: int, barrier: Barrier) -> None:
+    with _MAKE[step](job, number) as one_job:
         barrier.wait()
         for _ in range(each):
             one_job()
@@ -86,49 +139,49 @@ def _launch(step: str, directory: Path, number: int, each: int, barrier: Barrier
 
 
 @contextmanager
-def _bare(_: Path, __: int) -> Iterator[OneJob]:
-    yield lambda: _wait(os.posix_spawn("/bin/sh", ["sh", "-c", LINE], os.environ))
+def _bare(job: _Job, _: int) -> Iterator[OneJob]:
+    yield lambda: _wait(os.posix_spawn(job.argv[0], job.argv, os.environ))
 
 
 @contextmanager
-def _isolated(_: Path, __: int) -> Iterator[OneJob]:
-    yield _run
+def _isolated(job: _Job, _: int) -> Iterator[OneJob]:
+    yield job.run
 
 
 @contextmanager
-def _stored(directory: Path, _: int) -> Iterator[OneJob]:
+def _stored(job: _Job, _: int) -> Iterator[OneJob]:
     """Settle and claim as plainly as it can be done."""
-    connection = apsw.Connection(str(directory / "bare.db"))
+    connection = apsw.Connection(str(job.directory / "bare.db"))
     connection.set_busy_timeout(10_000)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    job = 0
+    connection.execute(f"PRAGMA synchronous = {job.synchronous}")
+    number = 0
 
     def one() -> None:
-        nonlocal job
+        nonlocal number
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE job SET state = 'done', token = NULL WHERE id = ?", (job,))
+        connection.execute("UPDATE job SET state = 'done', token = NULL WHERE id = ?", (number,))
         ((found, _),) = connection.execute(
             "SELECT id, command FROM job WHERE state = 'ready' ORDER BY priority, id LIMIT 1"
         ).fetchall()
-        job, token = cast(int, found), os.urandom(16).hex()
-        connection.execute("UPDATE job SET state = 'run', token = ? WHERE id = ?", (token, job))
+        number, token = cast(int, found), os.urandom(16).hex()
+        connection.execute("UPDATE job SET state = 'run', token = ? WHERE id = ?", (token, number))
         connection.execute("COMMIT")
-        _run()
+        job.run()
 
     yield one
     connection.close()
 
 
 @contextmanager
-def _turning(directory: Path, number: int) -> Iterator[OneJob]:
+def _turning(job: _Job, number: int) -> Iterator[OneJob]:
     """Settle and claim as a worker does."""
-    with registered(directory / "queue.db", number) as (repository, worker):
+    with registered(job.directory / "queue.db", number) as (repository, worker):
         ended: list[Ended] = []
 
         def one() -> None:
             now = datetime.now(UTC)
             turn = repository.settle_and_claim(worker, ended, room=1, queues=(), now=now)
-            _run()
+            job.run()
             ended[:] = [
                 Ended(claim.attempt, Exited(0), Completed(), now, Output()) for claim in turn.claims
             ]
@@ -145,35 +198,6 @@ STEPS: Final = {
 }
 
 
-def _run() -> None:
-    out, to_out = os.pipe2(os.O_CLOEXEC)
-    err, to_err = os.pipe2(os.O_CLOEXEC)
-    pid = os.posix_spawn(
-        "/bin/sh",
-        ["sh", "-c", LINE],
-        os.environ,
-        file_actions=((os.POSIX_SPAWN_DUP2, to_out, 1), (os.POSIX_SPAWN_DUP2, to_err, 2)),
-        setsid=True,
-        setsigmask=(),
-        setsigdef=_SIGNALS,
-    )
-    os.close(to_out)
-    os.close(to_err)
-    pidfd = os.pidfd_open(pid)
-    ends = select.poll()
-    ends.register(pidfd, select.POLLIN)
-    ends.poll()
-    for pipe in (out, err):
-        while os.read(pipe, 65_536):
-            pass
-        os.close(pipe)
-    os.close(pidfd)
-    _wait(pid)
-
-
-_SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
-
-
 def _wait(pid: int) -> None:
     os.wait4(pid, 0)
 
@@ -188,6 +212,6 @@ def _make_bare(path: Path, jobs: int) -> None:
             "CREATE INDEX ready ON job (priority, id) WHERE state = 'ready';"
         )
         connection.executemany(
-            "INSERT INTO job (state, priority, command) VALUES ('ready', 0, ?)", [(LINE,)] * jobs
+            "INSERT INTO job (state, priority, command) VALUES ('ready', 0, ?)", [("true",)] * jobs
         )
         connection.execute("COMMIT")

@@ -81,7 +81,7 @@ class OomPreference:
     """When memory runs out the kernel shall end a job, not the pool (proc(5), oom_score_adj).
 
     A child begins with its parent's score, so ours is a job's for the moment of the spawn: to look
-    up the file of each new process in /proc took ten times as long. Whoever may raise a score may
+    up the file of each new process in /proc takes four times as long. Whoever may raise a score may
     set it back to what it was.
     """
 

@@ -51,7 +51,9 @@ _TURN: Final = 0.5  # seconds between two looks at what people ask
 _DRAIN_TURN: Final = 0.1
 _START_TURN: Final = 0.02
 _RESCUE_EVERY: Final = 1.0
-_QUIET: Final = 5.0  # the same where nobody writes, and no other pool could need it
+_QUIET_AFTER: Final = 5.0  # nobody has written for so long: then these turns come more seldom,
+_QUIET_TURN: Final = 1.0
+_QUIET_RESCUE: Final = 5.0  # and this one, unless there are other pools
 _CLOCK_SLIP: Final = 1.0
 _UPKEEP_EVERY: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
@@ -113,6 +115,7 @@ class Supervisor:
         self._clock_ahead = float("inf")  # of the time since boot; the first look always clamps
         self._upkeep_at = 0.0
         self._fires_at: datetime | None = None  # the next schedule
+        self._quiet_from = 0.0  # nobody has written for a while then
         self._news = True  # others wrote something that no turn has looked at to its end
         self._name_lock: HeldLock | None = None
         self._metrics: MetricsServer | None = None
@@ -202,6 +205,7 @@ class Supervisor:
         self._news |= self._repository.changed()
         now = time.monotonic()
         if self._news:
+            self._quiet_from = now + _QUIET_AFTER
             self._rescue_at = min(self._rescue_at, now + _RESCUE_EVERY)
             self._read_wishes()
         rescue = now >= self._rescue_at
@@ -218,7 +222,7 @@ class Supervisor:
             self._show_trouble()
             others = rescue_pools(self._repository, self._pool.id, self._watch, self._log)
             if not (others or self._news):
-                self._rescue_at = now + _QUIET
+                self._rescue_at = now + _QUIET_RESCUE
             self._mind_the_clock()
             self._promote()
             self._log.rotate()
@@ -251,7 +255,8 @@ class Supervisor:
             return _START_TURN
         if self._stop:
             return _TURN
-        turn = _DRAIN_TURN if self._options.drain else _TURN
+        quiet = time.monotonic() >= self._quiet_from and not self._lease.ends
+        turn = _DRAIN_TURN if self._options.drain else _QUIET_TURN if quiet else _TURN
         return (
             turn
             if self._fires_at is None
