@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,9 +13,11 @@ import pytest
 from queuectl_engine.errors import BadInput, QueuectlError
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import Exited, ForcedStop, WorkerDied
+from queuectl_engine.repository.postgres.listening import Listener
 from queuectl_engine.repository.protocol import Asked, JobRepository, Leader, PoolRow, Progress
 from tests.repository.driver import Driver, OpenRepo
 from tests.samples import HOUR, NOON, SECOND, new, pool_row
+from tests.waiting import until
 
 
 def test_a_pool_is_registered_as_it_is(repo: JobRepository) -> None:
@@ -270,6 +273,9 @@ def test_a_change_by_anyone_else_is_news_once(
 
 @contextmanager
 def listening(repo: JobRepository, pool: PoolRow) -> Iterator[int]:
+    listeners = [each for each in threading.enumerate() if isinstance(each, Listener)]
+    # Each rings as soon as it is connected; those of other tests may be ending.
+    until(lambda: all(each.hears.is_set() or not each.is_alive() for each in listeners))
     bell = repo.wake_fd(pool)
     try:
         yield bell

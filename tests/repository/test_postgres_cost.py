@@ -53,7 +53,15 @@ def url() -> str:
 @pytest.fixture
 def drive(url: str) -> Iterator[Driver]:
     with closing(PostgresRepository.open(url, timeout=20.0)) as repo:
+        by_hand_alone(url)
         yield Driver(repo)
+
+
+def by_hand_alone(url: str) -> None:
+    """No autovacuum: while it looks at a table, dead entries cannot be marked as such."""
+    with psycopg.connect(url, autocommit=True) as raw:
+        for (name,) in raw.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'queuectl'"):
+            raw.execute(f"ALTER TABLE queuectl.{name} SET (autovacuum_enabled = false)".encode())
 
 
 def fill(drive: Driver, size: int) -> None:

@@ -37,6 +37,7 @@ class Listener(threading.Thread):
         self._pool = str(pool)
         self._directory = str(directory)
         self._stop = threading.Event()
+        self.hears = threading.Event()  # set once it is connected
 
     def run(self) -> None:
         """Listen for as long as it takes; the connection is made again when it is lost."""
@@ -46,6 +47,7 @@ class Listener(threading.Thread):
                 with psycopg.connect(**self._parameters, autocommit=True) as raw:  # type: ignore[arg-type]
                     raw.execute(f"LISTEN {_CHANNEL}".encode())
                     bell.ring(self._directory)  # what was told while we were deaf
+                    self.hears.set()
                     wait = 0.1
                     self._hear(raw)
             except psycopg.Error:  # polling goes on meanwhile
