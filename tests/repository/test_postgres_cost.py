@@ -20,6 +20,7 @@ from queuectl_engine.repository.postgres.turns import PROMOTE
 from tests.postgres import cluster
 from tests.repository.driver import Driver
 from tests.samples import HOUR, NOON, new
+from tests.waiting import until
 
 QUEUES = 5
 READS: dict[str, tuple[str, Any]] = {
@@ -36,6 +37,12 @@ READS: dict[str, tuple[str, Any]] = {
     "oldest": (HEARING.oldest, ()),
     "counts": ("SELECT state, sum(n) FROM counter GROUP BY state", ()),
 }
+
+
+OLDEST = """
+    SELECT least(txid_snapshot_xmin(txid_current_snapshot()), min(backend_xmin::text::bigint))
+      FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+"""
 
 
 class Touched(NamedTuple):
@@ -88,6 +95,12 @@ def vacuum(url: str, table: str = "") -> None:
         raw.execute(f"VACUUM ANALYZE {table}".encode())
 
 
+def wait_for_others(raw: psycopg.Connection[Any]) -> None:
+    """Until nobody in the whole server looks at an older moment: dead entries stay until then."""
+    ((ours,),) = raw.execute("SELECT txid_current()")
+    until(lambda: raw.execute(OLDEST).fetchall()[0][0] > ours)
+
+
 def touched(raw: psycopg.Connection[Any], sql: str, args: Any) -> Touched:
     """By a statement, once another one has looked: who meets a dead entry first marks it."""
     explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}".encode()
@@ -111,6 +124,7 @@ def all_touched(url: str) -> dict[str, Touched]:
     """By each statement."""
     with psycopg.connect(url, autocommit=True) as raw:
         raw.execute("SET search_path = queuectl")
+        wait_for_others(raw)
         return {name: touched(raw, *read) for name, read in READS.items()}
 
 
