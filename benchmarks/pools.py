@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,31 @@ def pool(engine: Engine, workers: int, slots: int = 1) -> Iterator[PoolInfo]:
         yield found
     finally:
         engine.stop_pool("bench", now=True)
+
+
+def raced(
+    count: int, target: Callable[..., None], args: Callable[[int], tuple[object, ...]]
+) -> float:
+    """Seconds that so many processes take together, from when all are ready to the last one's end.
+
+    `args` gives what each gets, by its number from 1 on; after that comes a barrier, at which it
+    waits before its work and after it.
+    """
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(count + 1)
+    processes = [
+        context.Process(target=target, args=(*args(number), barrier))
+        for number in range(1, count + 1)
+    ]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    began = time.perf_counter()
+    barrier.wait()
+    taken = time.perf_counter() - began
+    for process in processes:
+        process.join()
+    return taken
 
 
 def command(*arguments: str) -> None:

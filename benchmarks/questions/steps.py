@@ -5,11 +5,9 @@ So the loss from one to the next is the price of that thing.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import select
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from typing import Final, cast
 import apsw
 
 from benchmarks.harness import Answer, Bench, Case
-from benchmarks.pools import database
+from benchmarks.pools import database, raced
 from benchmarks.questions.runners import pool_rate, xargs_rate
 from benchmarks.questions.storing import registered
 from queuectl_engine.lifecycle import Completed, Exited
@@ -108,26 +106,12 @@ def _steps(bench: Bench, line: str, synchronous: str) -> Answer:
 
 
 def _rate(bench: Bench, step: str, jobs: int, line: str, synchronous: str) -> float:
-    context = multiprocessing.get_context("spawn")
     durability = "full" if synchronous == "FULL" else "standard"
     with bench.directory() as directory, database(directory, durability) as engine:
         engine.add_lines([line] * (jobs + _SPARE))
         _make_bare(directory / "bare.db", jobs + _SPARE)
         job = _Job(directory, line, synchronous)
-        barrier = context.Barrier(LAUNCHERS + 1)
-        launchers = [
-            context.Process(target=_launch, args=(step, job, number, jobs // LAUNCHERS, barrier))
-            for number in range(1, LAUNCHERS + 1)
-        ]
-        for launcher in launchers:
-            launcher.start()
-        barrier.wait()
-        began = time.perf_counter()
-        barrier.wait()
-        taken = time.perf_counter() - began
-        for launcher in launchers:
-            launcher.join()
-        return jobs / taken
+        return jobs / raced(LAUNCHERS, _launch, lambda n: (step, job, n, jobs // LAUNCHERS))
 
 
 def _launch(step: str, job: _Job, number: int, each: int, barrier: Barrier) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.harness import Answer, Bench
 from benchmarks.peers import peer
-from benchmarks.pools import database
+from benchmarks.pools import database, raced
 from queuectl_engine import open_engine
 from queuectl_engine.lifecycle import Completed, Exited
 from queuectl_engine.repository import open_repository
@@ -83,24 +82,10 @@ def _turns(bench: Bench, processes: int) -> Answer:
 
 
 def _cycles(bench: Bench, processes: int, each: int) -> float:
-    context = multiprocessing.get_context("spawn")
     with bench.directory() as directory, database(directory) as engine:
         engine.add_lines([f"echo {n}" for n in range(processes * each + 10 * processes)])
-        barrier = context.Barrier(processes + 1)
         path = Path(engine.database.location)
-        workers = [
-            context.Process(target=_work, args=(path, number + 1, each, barrier))
-            for number in range(processes)
-        ]
-        for worker in workers:
-            worker.start()
-        barrier.wait()
-        began = time.perf_counter()
-        barrier.wait()
-        taken = time.perf_counter() - began
-        for worker in workers:
-            worker.join()
-        return processes * each / taken
+        return processes * each / raced(processes, _work, lambda number: (path, number, each))
 
 
 def _work(path: Path, number: int, each: int, barrier: Barrier) -> None:

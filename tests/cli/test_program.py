@@ -170,6 +170,18 @@ def test_a_bug_is_one_line_and_its_traceback_is_there_for_who_asks(
     assert b"Traceback" in done.stderr
 
 
+def run_script(queuectl: Program, script: str) -> list[str]:
+    """The lines that a Python of its own prints, where and as the program runs."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=queuectl.directory,
+        env=queuectl.env,
+    )
+    return done.stdout.splitlines()
+
+
 @pytest.mark.parametrize("args", [["add", "-q", "echo 1"], ["list"], ["requeue", "1"]])
 def test_only_what_draws_imports_what_draws(queuectl: Program, args: list[str]) -> None:
     script = (
@@ -179,14 +191,7 @@ def test_only_what_draws_imports_what_draws(queuectl: Program, args: list[str]) 
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
         "print(any(name.startswith('queuectl_engine.pool') for name in sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        cwd=queuectl.directory,
-        env=queuectl.env,
-    )
-    *_, modules, pool = done.stdout.splitlines()
+    *_, modules, pool = run_script(queuectl, script)
     assert set(modules.split()) & HEAVY == set()
     assert pool == "False"
 
@@ -200,14 +205,7 @@ def test_add_imports_next_to_nothing_beside_click(queuectl: Program) -> None:
         "run(['add', 'echo 1'])\n"
         "print(*set(sys.modules) - before)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        cwd=queuectl.directory,
-        env=queuectl.env,
-    )
-    said, modules = done.stdout.splitlines()
+    said, modules = run_script(queuectl, script)
     loaded = set(modules.split())
     assert said == "Job enqueued with ID: 1"
     assert "queuectl_engine.repository.sqlite.adding" in loaded
@@ -223,14 +221,7 @@ def test_add_takes_nothing_from_what_click_imports_in_vain(queuectl: Program) ->
         "try:\n    main()\n"
         "finally:\n    print(*sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        cwd=queuectl.directory,
-        env=queuectl.env,
-    )
-    said, modules = done.stdout.splitlines()
+    said, modules = run_script(queuectl, script)
     assert said == "Job enqueued with ID: 1"
     assert set(modules.split()) & {"ast", "dis", "locale", "tokenize"} == set()
 

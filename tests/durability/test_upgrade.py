@@ -192,7 +192,8 @@ def test_an_upgrade_that_a_running_pool_cannot_stand_is_refused_until_it_has_end
     assert refusal.stderr.count("\n") == 1
     assert f"pool p of an older queuectl runs and could not use {location}" in refusal.stderr
     assert f"kill -TERM {pool.pid}" in refusal.stderr
-    assert engine.add("true").state is JobState.PENDING
+    job = engine.add("true")
+    until(lambda: engine.get(job.id).state is JobState.COMPLETED)
 
     os.kill(pool.pid, signal.SIGTERM)
     until(lambda: not engine.pools())

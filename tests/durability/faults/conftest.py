@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,27 @@ from tests.waiting import until
 
 MIB = 1024 * 1024
 MakeDisk = Callable[..., Path]
+
+
+_HOLD = """
+import sys
+from queuectl_engine.repository import open_repository
+db = open_repository(sys.argv[1])._db
+with db.writing():
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is in the middle of a write transaction, until the end of the block."""
+    holding = [sys.executable, "-c", _HOLD, str(path)]
+    with subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"locked\n"
+        yield holder
+        holder.communicate()
 
 
 @dataclass(frozen=True)

@@ -14,28 +14,15 @@ import pytest
 from queuectl_engine import ExitCode, JobState, StorageBusy, open_engine
 from queuectl_engine.repository.sqlite.holder import holder
 from tests.cli.program import Program
-from tests.durability.faults.conftest import StartPool, add
+from tests.durability.faults.conftest import StartPool, add, locked
 from tests.pool import evidence
 from tests.waiting import until
-
-HOLD = """
-import sys
-from queuectl_engine.repository import open_repository
-db = open_repository(sys.argv[1])._db
-with db.writing():
-    print("locked", flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.fixture
 def stopped(path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is stopped in the middle of a write transaction."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == b"locked\n"
+    with locked(path) as process:
         process.send_signal(signal.SIGSTOP)
         until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2][1] == "T")
         yield process
@@ -85,16 +72,12 @@ def test_workers_wait_for_the_lock_and_go_on(
     pool = start_pool(path)
     jobs = add(path, evidence.command(marks, f"until test -e {go_on}; do sleep 0.02; done"), "true")
     pool.until_said("started")
-    holding = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == b"locked\n"
+    with locked(path) as holder:
         holder.send_signal(signal.SIGSTOP)
         go_on.touch()
         pool.until_said("waiting", "worker=w1", f"process {holder.pid}")
         pool.until_said("waiting", "which is stopped")
         holder.send_signal(signal.SIGCONT)
-        holder.communicate()
     with open_engine(path) as engine:
         ended = engine.wait(*jobs, timeout=60)
         assert [(job.state, job.runs) for job in ended] == [(JobState.COMPLETED, 1)] * 2
@@ -108,15 +91,11 @@ def test_a_pool_that_must_stop_while_it_is_locked_leaves_receipts(
     pool = start_pool(path)
     job = add(path, evidence.command(marks, f"until test -e {go_on}; do sleep 0.02; done"))[0]
     pool.until_said("started")
-    holding = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == b"locked\n"
+    with locked(path):
         go_on.touch()
         pool.ask_to_stop()
         pool.until_said("unsettled", f"job={job} ")
         assert pool.exit_code() == ExitCode.BUSY
-        holder.communicate()
     start_pool(path).until_said("receipt", f"job={job} ", "settled")
     with open_engine(path) as engine:
         assert engine.wait(job, timeout=60)[0].runs == 1

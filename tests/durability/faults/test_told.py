@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from queuectl_engine import ExitCode, JobState, Level, examine, open_engine
 from tests.cli.program import Program
-from tests.durability.faults.conftest import StartPool, add
-from tests.durability.faults.test_locked import HOLD
+from tests.durability.faults.conftest import StartPool, add, locked
 from tests.waiting import until
 
 
@@ -18,14 +15,10 @@ def leave_receipt(path: Path, start_pool: StartPool, go_on: Path) -> int:
     pool = start_pool(path)
     (job,) = add(path, f"until test -e {go_on}; do sleep 0.02; done")
     pool.until_said("started", f"job={job} ")
-    holding = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == b"locked\n"
+    with locked(path):
         go_on.touch()
         pool.ask_to_stop()
         assert pool.exit_code() == ExitCode.BUSY
-        holder.communicate()
     return job
 
 
