@@ -129,6 +129,8 @@ def _busy(job: Job, pools: Sequence[PoolInfo]) -> str | None:
     workers = _workers(job, pools)
     slots = {worker.id: pool.slots for pool in pools for worker in pool.workers}
     if all(worker.running >= slots[worker.id] for worker in workers):
+        if len(workers) == 1:
+            return "the only worker that serves it is busy with other jobs"
         return f"all {len(workers)} workers that serve it are busy with other jobs"
     return None
 

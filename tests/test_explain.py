@@ -77,7 +77,7 @@ POOL = PoolInfo(
             {"stored": State.READY},
             [replace(POOL, workers=(replace(WORKER, job=7),))],
             False,
-            "all 1 workers that serve it are busy",
+            "the only worker that serves it is busy",
         ),
         ({"stored": State.READY}, [POOL], False, "starts as soon as"),
         ({"stored": State.FAILED, "run_at": NOON}, [], False, "no pool runs"),
