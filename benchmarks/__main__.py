@@ -18,7 +18,7 @@ from benchmarks.machine import description
 HERE: Final = Path(__file__).parent
 KEPT: Final = HERE / "answers.json"
 NOTES: Final = HERE / "notes.md"
-QUESTIONS: Final = ("runners", "steps", "storing", "sizes", "waiting", "screens")
+QUESTIONS: Final = ("runners", "steps", "storing", "parts", "sizes", "waiting", "screens")
 
 
 def main() -> int:

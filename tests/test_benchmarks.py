@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import apsw
 import pytest
@@ -12,10 +13,12 @@ from benchmarks.generator import Shares, generate
 from benchmarks.harness import Answer, Bench, Case, Skip, percentile
 from benchmarks.peers import peer
 from benchmarks.plot import svg
+from benchmarks.questions import parts
 from benchmarks.questions.screens import changing
 from benchmarks.questions.storing import cycles, registered
 from benchmarks.terminal import Terminal
 from queuectl_engine import JobState, State, View, open_engine
+from queuectl_engine.repository.sqlite import SqliteRepository
 
 
 def test_cases_take_turns_and_are_compared_round_by_round() -> None:
@@ -112,6 +115,32 @@ def test_a_generated_crowd_has_the_shares_that_were_asked_for(tmp_path: Path) ->
     assert [counts.of(state) for state in (State.READY, State.SCHEDULED)] == [10 + 2, 990]
     journal = apsw.Connection(str(path)).execute("PRAGMA journal_mode").fetchall()
     assert journal == [("wal",)]
+
+
+def test_a_turns_statements_can_be_executed_again_and_again(tmp_path: Path) -> None:
+    with parts.ready_jobs(Bench(quick=True, root=tmp_path), 5) as (repository, worker):
+        db = cast(SqliteRepository, repository)._db
+        statements = parts.recorded(db, repository, worker)
+        before = db.run("SELECT * FROM job")
+        for _ in range(2):
+            changed = []
+            for sql, values in statements:
+                db.run(sql, values)
+                if sql.startswith(("UPDATE", "INSERT")):
+                    changed.append(db.changes())
+            db.run("ROLLBACK")
+            assert len(changed) >= 4
+            assert set(changed) == {1}
+        assert db.run("SELECT * FROM job") == before
+
+
+def test_a_queue_lacks_only_what_was_dropped(tmp_path: Path) -> None:
+    bench = Bench(quick=True, root=tmp_path)
+    with parts.ready_jobs(bench, 5, parts.TRIGGERS) as (repository, worker):
+        db = cast(SqliteRepository, repository)._db
+        assert db.value("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'") == 0
+        assert db.value("SELECT count(*) FROM sqlite_schema WHERE tbl_name = 'job'") > 10
+        assert len(cycles(repository, worker, 5)) == 5
 
 
 @pytest.mark.parametrize("way", ["rows", "cells", "whole"])

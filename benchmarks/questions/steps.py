@@ -22,9 +22,8 @@ import apsw
 from benchmarks.harness import Answer, Bench, Case
 from benchmarks.pools import database, raced
 from benchmarks.questions.runners import pool_rate, xargs_rate
-from benchmarks.questions.storing import registered
-from queuectl_engine.lifecycle import Completed, Exited
-from queuectl_engine.repository.protocol import Ended, Output
+from benchmarks.questions.storing import completed, registered
+from queuectl_engine.repository.protocol import Ended
 
 LAUNCHERS: Final = 2
 _SPARE: Final = 100  # jobs that are claimed and not counted
@@ -166,9 +165,7 @@ def _turning(job: _Job, number: int) -> Iterator[OneJob]:
             now = datetime.now(UTC)
             turn = repository.settle_and_claim(worker, ended, room=1, queues=(), now=now)
             job.run()
-            ended[:] = [
-                Ended(claim.attempt, Exited(0), Completed(), now, Output()) for claim in turn.claims
-            ]
+            ended[:] = completed(turn, now)
 
         yield one
 

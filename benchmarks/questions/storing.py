@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,7 @@ from benchmarks.pools import database, raced
 from queuectl_engine import open_engine
 from queuectl_engine.lifecycle import Completed, Exited
 from queuectl_engine.repository import open_repository
-from queuectl_engine.repository.protocol import Ended, JobRepository, Output, PoolRow
+from queuectl_engine.repository.protocol import Ended, JobRepository, Output, PoolRow, Turn
 
 
 def ask(bench: Bench) -> list[Answer]:
@@ -35,7 +35,7 @@ def _bulk(bench: Bench) -> Answer:
             "localqueue, dicts": partial(
                 peer, bench, "localqueue_bulk.py", "localqueue", jobs, "dict"
             ),
-            "add_lines": partial(_add_lines, bench, jobs),
+            "add_lines": partial(add_lines, bench, jobs),
             "new_job and add_many": partial(_add_many, bench, jobs),
         },
         bench.rounds,
@@ -48,8 +48,19 @@ def _bulk(bench: Bench) -> Answer:
     return answer
 
 
-def _add_lines(bench: Bench, jobs: int) -> float:
-    with bench.directory() as directory, open_engine(directory / "q.db", create=True) as engine:
+def add_lines(
+    bench: Bench, jobs: int, prepare: Callable[[Path], None] = lambda path: None
+) -> float:
+    """Jobs a second, into a new database that was prepared."""
+    with bench.directory() as directory:
+        path = directory / "q.db"
+        open_engine(path, create=True).close()
+        prepare(path)
+        return _rate(path, jobs)
+
+
+def _rate(path: Path, jobs: int) -> float:
+    with open_engine(path) as engine:
         lines = [f"echo {n}" for n in range(jobs)]
         began = time.perf_counter()
         engine.add_lines(lines)
@@ -123,7 +134,10 @@ def cycles(
         now = datetime.now(UTC)
         turn = repository.settle_and_claim(worker, ended, room=1, queues=queues, now=now)
         taken.append(time.perf_counter() - began)
-        ended = [
-            Ended(claim.attempt, Exited(0), Completed(), now, Output()) for claim in turn.claims
-        ]
+        ended = completed(turn, now)
     return taken
+
+
+def completed(turn: Turn, now: datetime) -> list[Ended]:
+    """What a turn claimed, as if it had run well."""
+    return [Ended(claim.attempt, Exited(0), Completed(), now, Output()) for claim in turn.claims]

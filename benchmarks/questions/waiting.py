@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import queuectl_engine
 from benchmarks.harness import Answer, Bench, percentile
@@ -200,9 +200,10 @@ def _memory(bench: Bench) -> Answer:
     answer = Answer("Memory of a pool's own processes (PSS)", "MiB")
     with bench.directory() as directory, database(directory) as engine:
         with pool(engine, 16) as found:
-            time.sleep(2)
+            time.sleep(8)  # it has looked by itself, too
             shares = [pss(worker.pid) for worker in engine.find_pool(found.name).workers]
         answer.figures["an idle worker of 16"] = [sum(shares) / len(shares)]
+        answer.figures["the same fork of the same server, asleep at once"] = [_asleep(16)]
         jobs = bench.size(500, 100)
         engine.add_lines(["exec sleep 1000"] * jobs)
         with pool(engine, 2, slots=250) as found:
@@ -211,4 +212,23 @@ def _memory(bench: Bench) -> Answer:
             time.sleep(1)
             answer.figures[f"{jobs} sleeping jobs, 2 × 250"] = [sum(map(pss, own_processes(found)))]
     answer.goals = {"an idle worker of 16": "≤ 5 MiB", "500 sleeping jobs, 2 × 250": "≤ 60 MiB"}
+    answer.text = (
+        "The second row is what Python's fork server, its modules and multiprocessing cost before "
+        "the first line of ours runs."
+    )
     return answer
+
+
+def _asleep(count: int) -> float:
+    """MiB of each of so many processes that the fork server of a pool makes for nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["queuectl_engine.pool.preload"])
+    processes = [context.Process(target=time.sleep, args=(60,)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    time.sleep(2)
+    share = sum(pss(cast(int, process.pid)) for process in processes) / count
+    for process in processes:
+        process.kill()
+        process.join()
+    return share
