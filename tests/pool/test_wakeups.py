@@ -118,6 +118,21 @@ def test_a_ring_that_nobody_hears_costs_some_seconds(
     until(lambda: engine.get(job.id).state is JobState.COMPLETED, timeout=4 * LOOK)
 
 
+def test_a_supervisor_looks_once_a_second_where_nobody_writes(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    """Twice as often until it has been quiet for some seconds, as `until` sees first."""
+    supervisor = start_pool(1).pid
+    watched, at_most = 4.0, 6
+
+    def calm() -> bool:
+        (before,) = waits([supervisor])
+        time.sleep(watched)
+        return waits([supervisor])[0] - before <= at_most
+
+    until(calm, timeout=30)
+
+
 def test_who_was_not_woken_looks_only_when_somebody_wrote(tmp_path: Path) -> None:
     """Or when a time has come, and when nobody can tell."""
     versions: list[int | StorageError] = [7, 7, 8, StorageBusy("locked"), 8]
