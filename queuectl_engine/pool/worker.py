@@ -50,7 +50,7 @@ from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.receipts import Receipts
 from queuectl_engine.pool.rescue import host_lost
 from queuectl_engine.pool.runner import CANNOT_EXECUTE, DESCRIPTORS, NotRun, Run
-from queuectl_engine.pool.slots import free_slot, slot_environment
+from queuectl_engine.pool.slots import free_slot, pin, slot_environment
 from queuectl_engine.pool.space import low_space
 from queuectl_engine.repository import load_store, open_repository
 from queuectl_engine.repository.protocol import (
@@ -100,6 +100,8 @@ def work(post: Post) -> None:
     if lock is None:
         return  # too late: the supervisor is dead, and we were taken for dead with it
     log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
+    if post.options.pin:
+        _pin(post.row, log)
     try:
         with closing(_open(post)) as repository:
             worker = Worker(repository, post, log)
@@ -111,6 +113,13 @@ def work(post: Post) -> None:
     except QueuectlError as error:
         log("failed", worker=post.row.name, error=str(error))
         sys.exit(error.exit_code)
+
+
+def _pin(row: WorkerRow, log: Log) -> None:
+    try:
+        log("pinned", worker=row.name, processor=pin(row.number))
+    except OSError as error:  # a sandbox may forbid it; jobs run all the same
+        log("not pinned", worker=row.name, why=error.strerror)
 
 
 def _open(post: Post) -> JobRepository:
