@@ -16,21 +16,18 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from queuectl_engine.errors import (
-    BadInput,
-    NotAQueue,
     OutcomeUnknown,
     QueuectlError,
     ReadOnly,
-    StorageBusy,
     StorageDamaged,
     StorageError,
-    StorageFull,
     StorageMoved,
     StoredUnconfirmed,
     UnsafeStorage,
     UsedAfterFork,
 )
 from queuectl_engine.repository.sqlite import watch
+from queuectl_engine.repository.sqlite.failures import FOREIGN, plain, unbindable
 from queuectl_engine.safe_text import safe_text
 
 Row = tuple[Any, ...]
@@ -48,7 +45,6 @@ _FIRST_PAUSE: Final = 400e-6  # seconds, between two looks for a lock
 _SHORT_WAIT: Final = 5e-3
 _LONGEST_PAUSE: Final = 10e-3
 _IDENTITY: Final = "SELECT uuid, generation, min_writer FROM meta"
-_FOREIGN: Final = (apsw.Error, UnicodeDecodeError)
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
 
 
@@ -179,8 +175,8 @@ class Connection:
                     self._open_again()
                 return self._cursor.execute(sql, args).fetchall()
             except (OverflowError, UnicodeEncodeError) as error:
-                raise _unbindable(error) from error
-            except _FOREIGN as error:
+                raise unbindable(error) from error
+            except FOREIGN as error:
                 raise self._as_ours(error) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -190,7 +186,7 @@ class Connection:
                 for _ in self._raw.executemany(sql, rows):
                     pass
             except (OverflowError, UnicodeEncodeError) as error:
-                raise _unbindable(error) from error
+                raise unbindable(error) from error
 
     def value(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
         """The first column of the first row, None without one."""
@@ -515,16 +511,13 @@ class Connection:
                 if self._stale:
                     self._open_again()
                 yield
-            except _FOREIGN as error:
+            except FOREIGN as error:
                 raise self._as_ours(error) from error
 
     def _as_ours(self, error: apsw.Error | UnicodeDecodeError) -> QueuectlError:
-        if isinstance(error, UnicodeDecodeError):  # SQLite takes any bytes for text
-            where = safe_text(self.path)
-            return StorageError(f"{where} is damaged: it holds text that is no UTF-8")
         ours = self._identity is not None or os.path.isdir(f"{self.path}.d")
         if not (ours and isinstance(error, (apsw.CorruptError, apsw.NotADBError))):
-            return _plain(error, self.path)
+            return plain(error, self.path)
         if why := watch.moved(self.path, self._seen, watch.look(self.path)):
             return StorageMoved(why)
         return self.condemn(str(error))
@@ -556,9 +549,9 @@ class _Writing:
                 db._finish()
                 return
             db._roll_back()
-            if isinstance(error, _FOREIGN):
+            if isinstance(error, FOREIGN):
                 raise error
-        except _FOREIGN as foreign:
+        except FOREIGN as foreign:
             raise db._as_ours(foreign) from foreign
         finally:
             db._lock.release()
@@ -570,45 +563,5 @@ def _immutable(path: str) -> str:
     return f"file:{quote(path)}?immutable=1"
 
 
-def _unbindable(error: OverflowError | UnicodeEncodeError) -> BadInput:
-    """What is asked for is nothing that a database could hold."""
-    if isinstance(error, OverflowError):
-        return BadInput("a number does not fit into 64 bits")
-    return BadInput("a text is not valid UTF-8")
-
-
 def _forked() -> UsedAfterFork:
     return UsedAfterFork("this database was opened before a fork; open it again in the new process")
-
-
-def _plain(error: apsw.Error, path: str) -> QueuectlError:
-    where, what = safe_text(path), safe_text(str(error))
-    match error:
-        # "Locking protocol" is what SQLite says after ten seconds without a lock for reading.
-        case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
-            from queuectl_engine.repository.sqlite.holder import holder
-
-            return StorageBusy(
-                f"{where} is locked by {holder(path) or 'another process'}; try again"
-            )
-        case apsw.NotADBError():
-            return NotAQueue(f"{where} is no queuectl database; name another file with --db")
-        case apsw.CorruptError():
-            return StorageDamaged(watch.in_words(path, what))
-        case _ if _is_full(error):
-            return StorageFull(f"no space left on the disk of {where}; free some and try again")
-        case apsw.ReadOnlyError() | apsw.PermissionsError():
-            return StorageError(f"{where} cannot be written; look at its permissions and its disk")
-        case apsw.ConnectionClosedError():
-            return StorageError(f"{where} is closed here already; open it again")
-        case apsw.CantOpenError():
-            return StorageError(f"cannot open {where}; look at its directory and permissions")
-    return StorageError(f"{where} cannot be used: {what}")
-
-
-def _is_full(error: apsw.Error) -> bool:
-    """Whether a file could not grow; on a full disk not even the shared memory of a reader can."""
-    return (
-        isinstance(error, apsw.FullError)
-        or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
-    )
