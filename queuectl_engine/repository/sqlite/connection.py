@@ -11,22 +11,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import apsw
 
 from queuectl_engine.errors import (
-    OutcomeUnknown,
     QueuectlError,
     ReadOnly,
     StorageDamaged,
     StorageError,
     StorageMoved,
-    StoredUnconfirmed,
     UnsafeStorage,
     UsedAfterFork,
 )
 from queuectl_engine.repository.sqlite import watch
+from queuectl_engine.repository.sqlite.doubt import Proof, settle_doubt
 from queuectl_engine.repository.sqlite.failures import FOREIGN, plain, unbindable
 from queuectl_engine.safe_text import safe_text
 
@@ -69,14 +68,6 @@ def check_library(version: str) -> None:
             f"this Python's apsw links SQLite {version}, which can lose committed jobs; "
             f"run: pip install --upgrade 'apsw>=3.53.4'"
         )
-
-
-class Proof(NamedTuple):
-    """See `Connection.prove`."""
-
-    sql: str
-    args: Mapping[str, Any] | Sequence[Any]
-    done: str
 
 
 class Connection:
@@ -320,37 +311,7 @@ class Connection:
         try:
             self._raw.execute("COMMIT")
         except apsw.IOError as error:
-            self._settle_doubt(error)
-
-    def _settle_doubt(self, error: apsw.IOError) -> None:
-        """Find out what became of a COMMIT that failed. Returns when it was stored after all.
-
-        When a sync failed its pages are in the log, unseen, until a later commit overwrites them or
-        a crash brings them to light. So the log is read anew and emptied: what was in it is in the
-        file then, or gone for good.
-        """
-        proof, stored, certain = self._proof, None, False
-        with suppress(apsw.Error, StorageError):  # as long as that fails there is no better answer
-            self._open_again()
-            if proof is not None:
-                stored = bool(self._raw.execute(proof.sql, proof.args).fetchall())
-            # All that can be seen is in the file then, synced, and nothing else is in the log.
-            self._raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            certain = True
-        where, what = safe_text(self.path), safe_text(str(error))
-        if stored and proof is not None:
-            if not certain:
-                raise StoredUnconfirmed(
-                    f"{proof.done}, but the disk of {where} failed to confirm it ({what}); look at"
-                    " the disk, and do not do it again"
-                ) from error
-        elif stored is None or not certain:
-            raise OutcomeUnknown(
-                f"the disk of {where} failed ({what}), and it is not known what was stored; look"
-                " at the disk and at 'queuectl list --all' before you do it again"
-            ) from error
-        else:
-            raise error
+            settle_doubt(error, self._proof, self.path, self._open_again)
 
     def _roll_back(self) -> None:
         if not self._stale and self._raw.in_transaction:
@@ -452,7 +413,7 @@ class Connection:
             self._raw.close()
             raise
 
-    def _open_again(self) -> None:
+    def _open_again(self) -> apsw.Connection:
         """After a failed sync the kernel and SQLite may disagree on what is in the log."""
         self._stale = True
         with suppress(apsw.Error):
@@ -461,6 +422,7 @@ class Connection:
             raise StorageMoved(why)
         self._open()
         self._stale = False
+        return self._raw
 
     def _configure(self) -> None:
         raw = self._raw
