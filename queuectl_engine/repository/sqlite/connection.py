@@ -27,6 +27,7 @@ from queuectl_engine.errors import (
 from queuectl_engine.repository.sqlite import watch
 from queuectl_engine.repository.sqlite.doubt import Proof, settle_doubt
 from queuectl_engine.repository.sqlite.failures import FOREIGN, plain, unbindable
+from queuectl_engine.repository.sqlite.patience import Patience
 from queuectl_engine.safe_text import safe_text
 
 Row = tuple[Any, ...]
@@ -40,9 +41,6 @@ _LOG_LIMIT: Final = 16 * 1024 * 1024
 _LATE: Final = 4
 _FEW_PAGES: Final = 500
 _RESTART_PATIENCE: Final = 0.02  # seconds; while it waits for readers it keeps writers waiting
-_FIRST_PAUSE: Final = 400e-6  # seconds, between two looks for a lock
-_SHORT_WAIT: Final = 5e-3
-_LONGEST_PAUSE: Final = 10e-3
 _IDENTITY: Final = "SELECT uuid, generation, min_writer FROM meta"
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
 
@@ -86,13 +84,10 @@ class Connection:
         """
         check_library(apsw.sqlite_lib_version())
         self.path = path
-        self._timeout = timeout
+        self._patience = Patience(path, timeout)
         self._relaxed = relaxed
         self._forks = _forks
         self._lock = threading.RLock()
-        self._waiting_since = 0.0
-        self._log_grew_at = 0.0
-        self._log_seen: watch.Sight | None = None
         self._synced_at = 0.0
         self._unsynced = False
         self._full = True
@@ -338,11 +333,12 @@ class Connection:
         log, copied = self._raw.wal_checkpoint(mode=passive)  # only what came in the meantime
         if copied < log or log - before > _FEW_PAGES:
             return
-        patience, self._timeout = self._timeout, _RESTART_PATIENCE
+        patience = self._patience
+        usual, patience.seconds = patience.seconds, _RESTART_PATIENCE
         try:
             self._raw.wal_checkpoint(mode=mode)
         finally:
-            self._timeout = patience
+            patience.seconds = usual
 
     def _note_log(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages
@@ -405,7 +401,7 @@ class Connection:
         self._cursor = self._raw.cursor()  # to make one takes as long as a small statement
         self._full, self._log_pages = True, 0
         try:
-            self._raw.set_busy_handler(self._keep_waiting)
+            self._raw.set_busy_handler(self._patience.keep_waiting)
             self._configure()
             self._raw.set_wal_hook(self._note_log)  # in place of the checkpoint within COMMIT
         except BaseException:
@@ -444,25 +440,6 @@ class Connection:
             f"query_only = {'ON' if self._only_look else 'OFF'}",
         ):
             raw.execute(f"PRAGMA {pragma}").fetchall()
-
-    def _keep_waiting(self, calls: int) -> bool:
-        # SQLite's own handler sleeps in fixed steps up to 100 ms; short random ones wake nobody in
-        # step with the others. Who has waited longer looks oftener, or newcomers would be first
-        # again and again. But only while others write: a lock that is held shall cost no time.
-        import random
-
-        now = time.monotonic()
-        if calls == 0:
-            self._waiting_since = self._log_grew_at = now
-        waited = now - self._waiting_since
-        if waited >= self._timeout:
-            return False
-        if (log := watch.look(f"{self.path}-wal")) != self._log_seen:
-            self._log_seen, self._log_grew_at = log, now
-        often = _FIRST_PAUSE / (1 + waited / _SHORT_WAIT)
-        seldom = min((now - self._log_grew_at) / 8, _LONGEST_PAUSE)
-        time.sleep(random.uniform(0.5, 1.0) * max(often, seldom))
-        return True
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
