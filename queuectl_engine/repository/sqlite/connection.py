@@ -1,7 +1,7 @@
-"""One apsw connection, made safe: settings, waiting for locks, transactions, plain errors.
+"""One apsw connection, made safe: settings, transactions, the log, and whether the file is ours.
 
-apsw and not the standard library's module: the latter links the system's SQLite, and 3.7.0-3.51.2
-lose committed data when one connection checkpoints while another commits.
+How it waits for a lock is in `patience`, what becomes of a COMMIT that failed in `doubt`, what its
+errors mean in `failures`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,16 @@ from queuectl_engine.errors import (
     StorageDamaged,
     StorageError,
     StorageMoved,
-    UnsafeStorage,
     UsedAfterFork,
 )
 from queuectl_engine.repository.sqlite import watch
 from queuectl_engine.repository.sqlite.doubt import Proof, settle_doubt
 from queuectl_engine.repository.sqlite.failures import FOREIGN, plain, unbindable
+from queuectl_engine.repository.sqlite.library import check_library
 from queuectl_engine.repository.sqlite.patience import Patience
 from queuectl_engine.safe_text import safe_text
 
 Row = tuple[Any, ...]
-_FIRST_FIXED: Final = (3, 51, 3)
-_WITHDRAWN: Final = (3, 52, 0)
-_BACKPORTED: Final[dict[tuple[int, ...], int]] = {(3, 50): 7, (3, 44): 6}
 _SYNC_EVERY: Final = 1.0  # seconds of a worker's settlements that a power cut may run again
 _LOOK_AT_CLOCK: Final = 1_000  # steps of SQLite's machine, or of a check of the file
 _CHECKPOINT_PAGES: Final = 3_000  # a log that begins anew by then stays below the limit of its file
@@ -54,18 +51,6 @@ def _note_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_note_fork)
-
-
-def check_library(version: str) -> None:
-    """Refuse a SQLite library that has the WAL-reset bug. Raises UnsafeStorage."""
-    numbers = tuple(int(part) for part in version.split("."))
-    release = numbers[:2]
-    fixed = numbers >= _FIRST_FIXED and numbers[:3] != _WITHDRAWN
-    if not fixed and numbers[2] < _BACKPORTED.get(release, numbers[2] + 1):
-        raise UnsafeStorage(
-            f"this Python's apsw links SQLite {version}, which can lose committed jobs; "
-            f"run: pip install --upgrade 'apsw>=3.53.4'"
-        )
 
 
 class Connection:
