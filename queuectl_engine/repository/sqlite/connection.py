@@ -1,7 +1,7 @@
-"""One apsw connection, made safe: settings, transactions, the log, and whether the file is ours.
+"""One apsw connection, made safe: settings, transactions, and whether the file is still ours.
 
-How it waits for a lock is in `patience`, what becomes of a COMMIT that failed in `doubt`, what its
-errors mean in `failures`.
+How it waits for a lock is in `patience`, how its log begins anew in `log`, what became of a COMMIT
+that failed in `doubt`, and what its errors mean in `failures`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from queuectl_engine.repository.sqlite import watch
 from queuectl_engine.repository.sqlite.doubt import Proof, settle_doubt
 from queuectl_engine.repository.sqlite.failures import FOREIGN, plain, unbindable
 from queuectl_engine.repository.sqlite.library import check_library
+from queuectl_engine.repository.sqlite.log import restart_log
 from queuectl_engine.repository.sqlite.patience import Patience
 from queuectl_engine.safe_text import safe_text
 
@@ -36,8 +37,6 @@ _LOOK_AT_CLOCK: Final = 1_000  # steps of SQLite's machine, or of a check of the
 _CHECKPOINT_PAGES: Final = 3_000  # a log that begins anew by then stays below the limit of its file
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 _LATE: Final = 4
-_FEW_PAGES: Final = 500
-_RESTART_PATIENCE: Final = 0.02  # seconds; while it waits for readers it keeps writers waiting
 _IDENTITY: Final = "SELECT uuid, generation, min_writer FROM meta"
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
 
@@ -271,7 +270,7 @@ class Connection:
     def shorten_log(self) -> None:
         """Copy the log into the file and cut its own to nothing; not while others are at it."""
         with self._guarded(), suppress(apsw.BusyError):
-            self._restart_log(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            restart_log(self._raw, apsw.SQLITE_CHECKPOINT_TRUNCATE, self._patience)
 
     def condemn(self, why: str) -> StorageDamaged:
         """Nobody shall claim from this file or write to it any more; the error that says so."""
@@ -305,25 +304,7 @@ class Connection:
         """
         if self._log_pages >= self._logs * _CHECKPOINT_PAGES:
             with suppress(apsw.Error):
-                self._restart_log(apsw.SQLITE_CHECKPOINT_RESTART)
-
-    def _restart_log(self, mode: int) -> None:
-        """Copy the log into the file and let it begin anew, unless someone reads what was before.
-
-        While others write, a log that is copied only beside them has grown each time. So its end is
-        copied under the write lock, when little is left. Raises apsw.BusyError when it cannot be.
-        """
-        passive = apsw.SQLITE_CHECKPOINT_PASSIVE
-        before, _ = self._raw.wal_checkpoint(mode=passive)
-        log, copied = self._raw.wal_checkpoint(mode=passive)  # only what came in the meantime
-        if copied < log or log - before > _FEW_PAGES:
-            return
-        patience = self._patience
-        usual, patience.seconds = patience.seconds, _RESTART_PATIENCE
-        try:
-            self._raw.wal_checkpoint(mode=mode)
-        finally:
-            patience.seconds = usual
+                restart_log(self._raw, apsw.SQLITE_CHECKPOINT_RESTART, self._patience)
 
     def _note_log(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages
