@@ -12,7 +12,7 @@ defer("inspect")  # which dataclasses import; not used for one that has a docstr
 import ctypes
 from typing import Final
 
-import queuectl_engine.pool.worker  # noqa: F401 - as above
+import queuectl_engine.pool.worker_process  # noqa: F401 - as above
 from queuectl_engine.repository import load_store
 
 # Large ones first: what is left of a piece that was larger is taken by a smaller size.

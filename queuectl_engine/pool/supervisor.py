@@ -40,7 +40,8 @@ from queuectl_engine.pool.rescue import (
 )
 from queuectl_engine.pool.slots import most_workers
 from queuectl_engine.pool.space import low_space
-from queuectl_engine.pool.worker import CUT_OFF, LAST_TRIES, Post, work
+from queuectl_engine.pool.worker import CUT_OFF, LAST_TRIES, Post
+from queuectl_engine.pool.worker_process import work
 from queuectl_engine.repository import protocol
 from queuectl_engine.repository.protocol import JobRepository, PoolRow, WorkerRow
 

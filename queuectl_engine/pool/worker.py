@@ -1,4 +1,4 @@
-"""A worker: one process that claims jobs, runs them and settles what became of them.
+"""A worker: it claims jobs, runs them and settles what became of them.
 
 One event loop over everything it waits for: the ends and the output of its commands, their time,
 its supervisor's life, signals, and the bell that says that a job is ready.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -44,15 +43,14 @@ from queuectl_engine.pool import failpoints, processes
 from queuectl_engine.pool.environment import Environments
 from queuectl_engine.pool.lease import CLAIM, END, STEP_IN, Fence, Lease
 from queuectl_engine.pool.listening import FORCED, GRACEFUL, Bell, Listener, watch_signals
-from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
+from queuectl_engine.pool.locks import SUPERVISOR, is_free
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.receipts import Receipts
 from queuectl_engine.pool.rescue import host_lost
-from queuectl_engine.pool.runner import CANNOT_EXECUTE, DESCRIPTORS, NotRun, Run
-from queuectl_engine.pool.slots import free_slot, pin, slot_environment
+from queuectl_engine.pool.runner import CANNOT_EXECUTE, NotRun, Run
+from queuectl_engine.pool.slots import free_slot, slot_environment
 from queuectl_engine.pool.space import low_space
-from queuectl_engine.repository import load_store, open_repository
 from queuectl_engine.repository.protocol import (
     Claim,
     Ended,
@@ -65,7 +63,6 @@ from queuectl_engine.repository.protocol import (
 )
 
 _LOOK_AGAIN: Final = 5.0  # seconds; a bell that was missed costs no more
-_LOCK_PATIENCE: Final = 1.0  # then it looks after its jobs again, and comes back
 _BUSY_PAUSE: Final = (0.05, 0.2)
 _BROKEN_PAUSE: Final = (1.0, 2.0)
 _FULL_PAUSE: Final = 1.0
@@ -74,7 +71,6 @@ _SYNC_WITHIN: Final = 1.0  # of a commit; then it is on disk
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
 _TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
-_OWN_DESCRIPTORS: Final = 64  # more than a worker has open for itself
 
 
 @dataclass(frozen=True)  # no slots: pickle then fills it without code that copies shared pages
@@ -86,55 +82,6 @@ class Post:
     row: WorkerRow
     directory: Path
     database: str  # its incarnation
-
-
-def work(post: Post) -> None:
-    """The life of a worker process. Returns when it may end; its row and its lock are gone then."""
-    os.setpgid(0, 0)  # a terminal's Ctrl+C is for the supervisor alone
-    os.chdir("/")
-    os.umask(0o077)
-    processes.adopt_orphans()
-    processes.keep_descriptors()
-    processes.descriptors.make_room(post.options.slots * DESCRIPTORS + _OWN_DESCRIPTORS)
-    lock = HeldLock.take(post.directory / worker_lock(post.row.id), wait=True)
-    if lock is None:
-        return  # too late: the supervisor is dead, and we were taken for dead with it
-    log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
-    if post.options.pin:
-        _pin(post.row, log)
-    try:
-        with closing(_open(post)) as repository:
-            worker = Worker(repository, post, log)
-            worker.run()
-            if worker.unsettled is not None:
-                raise worker.unsettled  # its row, and what it left, wait for a rescuer
-            repository.end_worker(post.row.id)
-            lock.release(remove=True)
-    except QueuectlError as error:
-        log("failed", worker=post.row.name, error=str(error))
-        sys.exit(error.exit_code)
-
-
-def _pin(row: WorkerRow, log: Log) -> None:
-    try:
-        log("pinned", worker=row.name, processor=pin(row.number))
-    except OSError as error:  # a sandbox may forbid it; jobs run all the same
-        log("not pinned", worker=row.name, why=error.strerror)
-
-
-def _open(post: Post) -> JobRepository:
-    """The database of our pool. Raises StorageMoved when another one has its place by now."""
-    repository = open_repository(
-        post.options.db,
-        worker=True,
-        timeout=_LOCK_PATIENCE,
-        allow_owner=post.options.allow_owner,
-    )
-    load_store(post.options.db)
-    if repository.incarnation() != post.database:
-        repository.close()
-        raise StorageMoved(f"{post.options.db} is another database than that of this pool")
-    return repository
 
 
 class Worker:

@@ -1,9 +1,9 @@
 """A COMMIT that failed is settled: not added, or stored and said so, and never stored twice.
 
 After a failed sync the pages of a transaction are in the log, unseen: the next commit overwrites
-them, or a crash brings them to light. Seen to fail: without `Connection._settle_doubt` (a job that
-was "not added" is there after a crash, and once more when it is added again); without the check for
-a settlement that is repeated (its worker is told that it lost the job); without the memory of
+them, or a crash brings them to light. Seen to fail: without `settle_doubt` (a job that was "not
+added" is there after a crash, and once more when it is added again); without the check for a
+settlement that is repeated (its worker is told that it lost the job); without the memory of
 doubtful claims (a job stays in processing, and nobody runs it).
 """
 

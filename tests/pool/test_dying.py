@@ -11,7 +11,8 @@ from pathlib import Path
 from queuectl_engine import Engine, JobState
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.processes import stat_of
-from queuectl_engine.pool.worker import Post, work
+from queuectl_engine.pool.worker import Post
+from queuectl_engine.pool.worker_process import work
 from tests.pool.conftest import StartPool, ended, running
 from tests.samples import pool_row
 from tests.waiting import until

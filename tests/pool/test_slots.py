@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from queuectl_engine import BadInput, Engine, Job, JobState
-from queuectl_engine.pool import worker
+from queuectl_engine.pool import worker_process
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.slots import PerSlot, free_slot, most_workers, parse_per_slot, pin
@@ -241,5 +241,5 @@ def test_a_worker_that_may_not_be_pinned_says_so_and_goes_on(
 
     monkeypatch.setattr(os, "sched_setaffinity", forbidden)
     log = Log("text", tmp_path / "log", to_file=True)
-    worker._pin(WorkerRow(1, 1, 1, 0, NOON), log)
+    worker_process._pin(WorkerRow(1, 1, 1, 0, NOON), log)
     assert 'not pinned worker=w1 why="Operation not permitted"' in (tmp_path / "log").read_text()

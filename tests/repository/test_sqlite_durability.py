@@ -18,7 +18,7 @@ from queuectl_engine.errors import ExitCode, StorageBusy, StorageError
 from queuectl_engine.job import State, View
 from queuectl_engine.repository import create_database, open_repository
 from queuectl_engine.repository.protocol import JobRepository
-from queuectl_engine.repository.sqlite import connection
+from queuectl_engine.repository.sqlite import connection, patience
 from tests.repository.driver import Driver
 from tests.samples import NOON, new
 
@@ -138,14 +138,15 @@ def test_a_full_disk_refuses_and_heals(path: Path) -> None:
 
 
 class Clock:
-    """Stands in for `time` in the module that decides when to sync."""
+    """Stands in for `time` in the modules that decide when to sync and how long to wait."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], None] = lambda seconds: None
     ) -> None:
         self.now = 100.0
         fake = SimpleNamespace(monotonic=lambda: self.now, sleep=sleep)
-        monkeypatch.setattr(connection, "time", fake)
+        for module in (connection, patience):
+            monkeypatch.setattr(module, "time", fake)
 
 
 FULL, NORMAL = 2, 1

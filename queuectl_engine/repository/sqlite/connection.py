@@ -1,7 +1,7 @@
-"""One apsw connection, made safe: settings, waiting for locks, transactions, plain errors.
+"""One apsw connection, made safe: settings, transactions, and whether the file is still ours.
 
-apsw and not the standard library's module: the latter links the system's SQLite, and 3.7.0-3.51.2
-lose committed data when one connection checkpoints while another commits.
+How it waits for a lock is in `patience`, how its log begins anew in `log`, what became of a COMMIT
+that failed in `doubt`, and what its errors mean in `failures`.
 """
 
 from __future__ import annotations
@@ -11,44 +11,33 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import apsw
 
 from queuectl_engine.errors import (
-    BadInput,
-    NotAQueue,
-    OutcomeUnknown,
     QueuectlError,
     ReadOnly,
-    StorageBusy,
     StorageDamaged,
     StorageError,
-    StorageFull,
     StorageMoved,
-    StoredUnconfirmed,
-    UnsafeStorage,
     UsedAfterFork,
 )
 from queuectl_engine.repository.sqlite import watch
+from queuectl_engine.repository.sqlite.doubt import Proof, settle_doubt
+from queuectl_engine.repository.sqlite.failures import FOREIGN, plain, unbindable
+from queuectl_engine.repository.sqlite.library import check_library
+from queuectl_engine.repository.sqlite.log import restart_log
+from queuectl_engine.repository.sqlite.patience import Patience
 from queuectl_engine.safe_text import safe_text
 
 Row = tuple[Any, ...]
-_FIRST_FIXED: Final = (3, 51, 3)
-_WITHDRAWN: Final = (3, 52, 0)
-_BACKPORTED: Final[dict[tuple[int, ...], int]] = {(3, 50): 7, (3, 44): 6}
 _SYNC_EVERY: Final = 1.0  # seconds of a worker's settlements that a power cut may run again
 _LOOK_AT_CLOCK: Final = 1_000  # steps of SQLite's machine, or of a check of the file
 _CHECKPOINT_PAGES: Final = 3_000  # a log that begins anew by then stays below the limit of its file
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 _LATE: Final = 4
-_FEW_PAGES: Final = 500
-_RESTART_PATIENCE: Final = 0.02  # seconds; while it waits for readers it keeps writers waiting
-_FIRST_PAUSE: Final = 400e-6  # seconds, between two looks for a lock
-_SHORT_WAIT: Final = 5e-3
-_LONGEST_PAUSE: Final = 10e-3
 _IDENTITY: Final = "SELECT uuid, generation, min_writer FROM meta"
-_FOREIGN: Final = (apsw.Error, UnicodeDecodeError)
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
 
 
@@ -61,26 +50,6 @@ def _note_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_note_fork)
-
-
-def check_library(version: str) -> None:
-    """Refuse a SQLite library that has the WAL-reset bug. Raises UnsafeStorage."""
-    numbers = tuple(int(part) for part in version.split("."))
-    release = numbers[:2]
-    fixed = numbers >= _FIRST_FIXED and numbers[:3] != _WITHDRAWN
-    if not fixed and numbers[2] < _BACKPORTED.get(release, numbers[2] + 1):
-        raise UnsafeStorage(
-            f"this Python's apsw links SQLite {version}, which can lose committed jobs; "
-            f"run: pip install --upgrade 'apsw>=3.53.4'"
-        )
-
-
-class Proof(NamedTuple):
-    """See `Connection.prove`."""
-
-    sql: str
-    args: Mapping[str, Any] | Sequence[Any]
-    done: str
 
 
 class Connection:
@@ -99,13 +68,10 @@ class Connection:
         """
         check_library(apsw.sqlite_lib_version())
         self.path = path
-        self._timeout = timeout
+        self._patience = Patience(path, timeout)
         self._relaxed = relaxed
         self._forks = _forks
         self._lock = threading.RLock()
-        self._waiting_since = 0.0
-        self._log_grew_at = 0.0
-        self._log_seen: watch.Sight | None = None
         self._synced_at = 0.0
         self._unsynced = False
         self._full = True
@@ -179,8 +145,8 @@ class Connection:
                     self._open_again()
                 return self._cursor.execute(sql, args).fetchall()
             except (OverflowError, UnicodeEncodeError) as error:
-                raise _unbindable(error) from error
-            except _FOREIGN as error:
+                raise unbindable(error) from error
+            except FOREIGN as error:
                 raise self._as_ours(error) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -190,7 +156,7 @@ class Connection:
                 for _ in self._raw.executemany(sql, rows):
                     pass
             except (OverflowError, UnicodeEncodeError) as error:
-                raise _unbindable(error) from error
+                raise unbindable(error) from error
 
     def value(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
         """The first column of the first row, None without one."""
@@ -304,7 +270,7 @@ class Connection:
     def shorten_log(self) -> None:
         """Copy the log into the file and cut its own to nothing; not while others are at it."""
         with self._guarded(), suppress(apsw.BusyError):
-            self._restart_log(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            restart_log(self._raw, apsw.SQLITE_CHECKPOINT_TRUNCATE, self._patience)
 
     def condemn(self, why: str) -> StorageDamaged:
         """Nobody shall claim from this file or write to it any more; the error that says so."""
@@ -324,37 +290,7 @@ class Connection:
         try:
             self._raw.execute("COMMIT")
         except apsw.IOError as error:
-            self._settle_doubt(error)
-
-    def _settle_doubt(self, error: apsw.IOError) -> None:
-        """Find out what became of a COMMIT that failed. Returns when it was stored after all.
-
-        When a sync failed its pages are in the log, unseen, until a later commit overwrites them or
-        a crash brings them to light. So the log is read anew and emptied: what was in it is in the
-        file then, or gone for good.
-        """
-        proof, stored, certain = self._proof, None, False
-        with suppress(apsw.Error, StorageError):  # as long as that fails there is no better answer
-            self._open_again()
-            if proof is not None:
-                stored = bool(self._raw.execute(proof.sql, proof.args).fetchall())
-            # All that can be seen is in the file then, synced, and nothing else is in the log.
-            self._raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            certain = True
-        where, what = safe_text(self.path), safe_text(str(error))
-        if stored and proof is not None:
-            if not certain:
-                raise StoredUnconfirmed(
-                    f"{proof.done}, but the disk of {where} failed to confirm it ({what}); look at"
-                    " the disk, and do not do it again"
-                ) from error
-        elif stored is None or not certain:
-            raise OutcomeUnknown(
-                f"the disk of {where} failed ({what}), and it is not known what was stored; look"
-                " at the disk and at 'queuectl list --all' before you do it again"
-            ) from error
-        else:
-            raise error
+            settle_doubt(error, self._proof, self.path, self._open_again)
 
     def _roll_back(self) -> None:
         if not self._stale and self._raw.in_transaction:
@@ -368,24 +304,7 @@ class Connection:
         """
         if self._log_pages >= self._logs * _CHECKPOINT_PAGES:
             with suppress(apsw.Error):
-                self._restart_log(apsw.SQLITE_CHECKPOINT_RESTART)
-
-    def _restart_log(self, mode: int) -> None:
-        """Copy the log into the file and let it begin anew, unless someone reads what was before.
-
-        While others write, a log that is copied only beside them has grown each time. So its end is
-        copied under the write lock, when little is left. Raises apsw.BusyError when it cannot be.
-        """
-        passive = apsw.SQLITE_CHECKPOINT_PASSIVE
-        before, _ = self._raw.wal_checkpoint(mode=passive)
-        log, copied = self._raw.wal_checkpoint(mode=passive)  # only what came in the meantime
-        if copied < log or log - before > _FEW_PAGES:
-            return
-        patience, self._timeout = self._timeout, _RESTART_PATIENCE
-        try:
-            self._raw.wal_checkpoint(mode=mode)
-        finally:
-            self._timeout = patience
+                restart_log(self._raw, apsw.SQLITE_CHECKPOINT_RESTART, self._patience)
 
     def _note_log(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages
@@ -448,7 +367,7 @@ class Connection:
         self._cursor = self._raw.cursor()  # to make one takes as long as a small statement
         self._full, self._log_pages = True, 0
         try:
-            self._raw.set_busy_handler(self._keep_waiting)
+            self._raw.set_busy_handler(self._patience.keep_waiting)
             self._configure()
             self._raw.set_wal_hook(self._note_log)  # in place of the checkpoint within COMMIT
         except BaseException:
@@ -456,7 +375,7 @@ class Connection:
             self._raw.close()
             raise
 
-    def _open_again(self) -> None:
+    def _open_again(self) -> apsw.Connection:
         """After a failed sync the kernel and SQLite may disagree on what is in the log."""
         self._stale = True
         with suppress(apsw.Error):
@@ -465,6 +384,7 @@ class Connection:
             raise StorageMoved(why)
         self._open()
         self._stale = False
+        return self._raw
 
     def _configure(self) -> None:
         raw = self._raw
@@ -487,25 +407,6 @@ class Connection:
         ):
             raw.execute(f"PRAGMA {pragma}").fetchall()
 
-    def _keep_waiting(self, calls: int) -> bool:
-        # SQLite's own handler sleeps in fixed steps up to 100 ms; short random ones wake nobody in
-        # step with the others. Who has waited longer looks oftener, or newcomers would be first
-        # again and again. But only while others write: a lock that is held shall cost no time.
-        import random
-
-        now = time.monotonic()
-        if calls == 0:
-            self._waiting_since = self._log_grew_at = now
-        waited = now - self._waiting_since
-        if waited >= self._timeout:
-            return False
-        if (log := watch.look(f"{self.path}-wal")) != self._log_seen:
-            self._log_seen, self._log_grew_at = log, now
-        often = _FIRST_PAUSE / (1 + waited / _SHORT_WAIT)
-        seldom = min((now - self._log_grew_at) / 8, _LONGEST_PAUSE)
-        time.sleep(random.uniform(0.5, 1.0) * max(often, seldom))
-        return True
-
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         if self._forks != _forks:
@@ -515,16 +416,13 @@ class Connection:
                 if self._stale:
                     self._open_again()
                 yield
-            except _FOREIGN as error:
+            except FOREIGN as error:
                 raise self._as_ours(error) from error
 
     def _as_ours(self, error: apsw.Error | UnicodeDecodeError) -> QueuectlError:
-        if isinstance(error, UnicodeDecodeError):  # SQLite takes any bytes for text
-            where = safe_text(self.path)
-            return StorageError(f"{where} is damaged: it holds text that is no UTF-8")
         ours = self._identity is not None or os.path.isdir(f"{self.path}.d")
         if not (ours and isinstance(error, (apsw.CorruptError, apsw.NotADBError))):
-            return _plain(error, self.path)
+            return plain(error, self.path)
         if why := watch.moved(self.path, self._seen, watch.look(self.path)):
             return StorageMoved(why)
         return self.condemn(str(error))
@@ -556,9 +454,9 @@ class _Writing:
                 db._finish()
                 return
             db._roll_back()
-            if isinstance(error, _FOREIGN):
+            if isinstance(error, FOREIGN):
                 raise error
-        except _FOREIGN as foreign:
+        except FOREIGN as foreign:
             raise db._as_ours(foreign) from foreign
         finally:
             db._lock.release()
@@ -570,45 +468,5 @@ def _immutable(path: str) -> str:
     return f"file:{quote(path)}?immutable=1"
 
 
-def _unbindable(error: OverflowError | UnicodeEncodeError) -> BadInput:
-    """What is asked for is nothing that a database could hold."""
-    if isinstance(error, OverflowError):
-        return BadInput("a number does not fit into 64 bits")
-    return BadInput("a text is not valid UTF-8")
-
-
 def _forked() -> UsedAfterFork:
     return UsedAfterFork("this database was opened before a fork; open it again in the new process")
-
-
-def _plain(error: apsw.Error, path: str) -> QueuectlError:
-    where, what = safe_text(path), safe_text(str(error))
-    match error:
-        # "Locking protocol" is what SQLite says after ten seconds without a lock for reading.
-        case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
-            from queuectl_engine.repository.sqlite.holder import holder
-
-            return StorageBusy(
-                f"{where} is locked by {holder(path) or 'another process'}; try again"
-            )
-        case apsw.NotADBError():
-            return NotAQueue(f"{where} is no queuectl database; name another file with --db")
-        case apsw.CorruptError():
-            return StorageDamaged(watch.in_words(path, what))
-        case _ if _is_full(error):
-            return StorageFull(f"no space left on the disk of {where}; free some and try again")
-        case apsw.ReadOnlyError() | apsw.PermissionsError():
-            return StorageError(f"{where} cannot be written; look at its permissions and its disk")
-        case apsw.ConnectionClosedError():
-            return StorageError(f"{where} is closed here already; open it again")
-        case apsw.CantOpenError():
-            return StorageError(f"cannot open {where}; look at its directory and permissions")
-    return StorageError(f"{where} cannot be used: {what}")
-
-
-def _is_full(error: apsw.Error) -> bool:
-    """Whether a file could not grow; on a full disk not even the shared memory of a reader can."""
-    return (
-        isinstance(error, apsw.FullError)
-        or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
-    )
