@@ -169,7 +169,7 @@ def edit(job: Job, form: Form, now: datetime) -> Deed[Told]:
             mutex=policy.mutex,
             **_other_parents(job, form),
         )
-        return kept() if policy.run_at is None else kept(run_at=policy.run_at)
+        return kept(run_at=policy.run_at) if form.run_at else kept()
 
     def deed(engine: Engine) -> Told:
         edited = change(engine)

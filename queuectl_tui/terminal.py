@@ -25,7 +25,7 @@ from textual.events import Key
 from textual.message import Message
 
 from queuectl_engine import safe_text
-from queuectl_tui.joining import PATIENCE, Joiner
+from queuectl_tui.joining import PATIENCE, Joiner, Pastes
 
 ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # signals that end the program
 _TICK: Final = 0.1  # seconds between two looks whether an Esc was all there is
@@ -162,7 +162,7 @@ class TerminalDriver(LinuxDriver):
         """Read keys until told to stop, or until the terminal is gone."""
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
-        joiner = Joiner()
+        joiner, pastes = Joiner(), Pastes()
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             selector.register(self._alarm.fd, selectors.EVENT_READ)
@@ -176,7 +176,7 @@ class TerminalDriver(LinuxDriver):
                         os.kill(os.getpid(), signal.SIGHUP)
                         return
                     # Without a byte the parser would think that the input has ended.
-                    if text := joiner.join(decode(data), self._read_at):
+                    if text := pastes.clean(joiner.join(decode(data), self._read_at)):
                         for message in parser.feed(text):
                             self.process_message(message)
                 for message in parser.tick():

@@ -27,6 +27,7 @@ from queuectl_engine.cli.options import (
     json_option,
     label_option,
     moment,
+    names_nothing,
     no_retry_on_option,
     queue_option,
     quiet_option,
@@ -314,11 +315,19 @@ def policy_of(
         no_retry_on=no_retry_on or (),
         on_dead=on_dead,
         on_completed=on_completed,
-        after_ok=after_ok or (),
-        after_any=after_any or (),
-        after_fail=after_fail or (),
+        after_ok=_some(after_ok, "--after-ok"),
+        after_any=_some(after_any, "--after-any"),
+        after_fail=_some(after_fail, "--after-fail"),
         mutex=mutex,
     )
+
+
+def _some(names: Sequence[str] | None, option_name: str) -> Sequence[str]:
+    if names is None:
+        return ()
+    if not names:
+        raise names_nothing(option_name)
+    return names
 
 
 def command_of(

@@ -111,12 +111,20 @@ def exit_codes(text: str) -> tuple[int, ...]:
 
 
 def _names(
-    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+    _ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...] | None:
     """Ids and keys, several with commas; none at all is not the same as an empty list."""
     if not values:
         return None
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    named = [[name.strip() for name in value.split(",") if name.strip()] for value in values]
+    if len(named) > 1 and not all(named):
+        raise names_nothing(param.opts[0])
+    return tuple(name for names in named for name in names)
+
+
+def names_nothing(option_name: str) -> BadInput:
+    """A script's empty variable must not make a job that waits for nothing."""
+    return BadInput(f"{option_name} is empty; name the jobs to wait for, or leave it out")
 
 
 def after_options(command: Decorated) -> Decorated:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import TYPE_CHECKING, Final
@@ -61,6 +62,7 @@ _LONGEST_PAUSE: Final = 30.0
 _LIVED_WELL: Final = 60.0  # seconds after which a death is no series any more
 _SERIES: Final = 3
 _PORTIONS: Final = 10  # of jobs to promote in one turn
+_STARTS: Final = 16  # workers to start in one turn
 _NO_PROCESS_PAUSE: Final = 1.0
 _UPGRADED: Final = "a newer queuectl has upgraded the database; start the pool anew with that one"
 _CHECKED_FOR: Final = 10.0  # seconds of looking for damage after the machine went down
@@ -110,6 +112,7 @@ class Supervisor:
         self.cut_off: StorageError | None = None  # the database is not ours to use any more
         self.left: StorageError | None = None  # why the end could not be written
         self._lacking = 0  # wanted workers for which no slot is free yet
+        self._filling = False  # a turn has started all it may: the next one comes at once
         self.interrupted = False
         self._start_after = 0.0
         self._rescue_at = 0.0
@@ -252,7 +255,7 @@ class Supervisor:
         self._clock_ahead = ahead
 
     def _patience(self) -> float:
-        if self._tell_ready:
+        if self._tell_ready or (self._filling and not self._stop):
             return _START_TURN
         if self._stop:
             return _TURN
@@ -383,13 +386,17 @@ class Supervisor:
     # -- how many
 
     def _fill_up(self, now: float) -> None:
+        """Come closer to the wanted size. A few at a time: who mistyped it can take it back."""
         staying = [member for member in self._members.values() if not member.leaving]
-        missing, free = max(self._pool.wanted - len(staying), 0), self._free_numbers()
-        self._tell_places(missing - len(free))
-        for number in free[:missing]:
+        missing = max(self._pool.wanted - len(staying), 0)
+        self._tell_places(missing - self._free_places())
+        self._filling = False
+        numbers = list(islice(self._free_numbers(), min(missing, _STARTS)))
+        for number in numbers:
             if now < self._start_after:
                 return
             self._start_worker(number)
+        self._filling = len(numbers) == _STARTS
         surplus = len(staying) - self._pool.wanted
         if surplus > 0:
             idle_first = sorted(staying, key=lambda m: (self._is_busy(m), -m.row.number))
@@ -409,13 +416,17 @@ class Supervisor:
     def _is_busy(self, member: _Member) -> bool:
         return bool(self._repository.held_by(member.row.id))
 
-    def _free_numbers(self) -> list[int]:
+    def _free_places(self) -> int:
+        wanted = self._pool.wanted
+        return wanted - sum(member.row.number <= wanted for member in self._members.values())
+
+    def _free_numbers(self) -> Iterator[int]:
         """Numbers of which no worker is left, so that none of its jobs is: they make the slots.
 
         Never above what is wanted: who comes back while others still leave waits for their places.
         """
         taken = {member.row.number for member in self._members.values()}
-        return [number for number in range(1, self._pool.wanted + 1) if number not in taken]
+        return (number for number in range(1, self._pool.wanted + 1) if number not in taken)
 
     def _start_worker(self, number: int) -> None:
         row = self._repository.start_worker(self._pool.id, number, now=self._repository.clock())

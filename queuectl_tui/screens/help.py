@@ -26,6 +26,12 @@ class HelpScreen(Screen[None], inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "scroll(1)", "down", key_display="j k", id="help-down"),
         Binding("k,up", "scroll(-1)", "up", show=False, id="help-up"),
+        Binding("pagedown", "page(1)", "a page down", show=False),
+        Binding("pageup", "page(-1)", "a page up", show=False),
+        Binding("ctrl+d", "page(0.5)", "half a page down", show=False),
+        Binding("ctrl+u", "page(-0.5)", "half a page up", show=False),
+        Binding("g,home", "page(-99)", "first", show=False),
+        Binding("G,end", "page(99)", "last", show=False),
         Binding("q,escape,question_mark,enter", "dismiss", "back", key_display="q"),
     ]
 
@@ -47,6 +53,10 @@ class HelpScreen(Screen[None], inherit_bindings=False):
         """Show keys further down, where not all fit."""
         self._top = max(self._top + by, 0)
         self._draw()
+
+    def action_page(self, pages: float) -> None:
+        """The same by pages, as in the tables."""
+        self.action_scroll(int(self.query_one("#help", LineView).size.height * pages))
 
     def _draw(self) -> None:
         page = self.query_one("#help", LineView)

@@ -164,7 +164,7 @@ class DetailPane(LineView):
         first = self._end if self._top is None else min(self._top, self._end)
         shown = self._folded[first : first + self._room]
         below = len(self._folded) - first - len(shown)
-        note = self._note(picture, below, is_small=height < job_view.ROOMY)
+        note = self._note(picture, below, is_small=height < job_view.ROOMY, focused=focused)
         title = job_view.headline(picture, width, now, focused=focused, note=note)
         found = set(self._found)
         output = [
@@ -175,8 +175,8 @@ class DetailPane(LineView):
             output = [job_view.no_output(picture.job)]
         return [title, *info, *output]
 
-    def _note(self, picture: JobPicture, below: int, *, is_small: bool) -> str:
-        if self._sought:
+    def _note(self, picture: JobPicture, below: int, *, is_small: bool, focused: bool) -> str:
+        if self._sought and focused:  # else n and N move in a table
             return f"{words.number(len(self._found))} lines with '{safe_text(self._sought)}' · n N"
         if below:
             return f"{words.number(below)} lines below · G follows"

@@ -67,6 +67,20 @@ def test_a_pool_grows_and_shrinks_and_lets_jobs_end(
     until(lambda: engine.find_pool().workers == ())
 
 
+def test_a_size_that_was_mistyped_can_be_taken_back_while_the_pool_grows(
+    engine: Engine, start_pool: StartPool
+) -> None:
+    pool = start_pool(workers=1)
+    engine.scale(to=100)
+    until(lambda: len(engine.find_pool().workers) > 1)
+    engine.scale(to=1)
+
+    log = Path(pool.log)
+    until(lambda: "leaving " in log.read_text())
+    assert "worker=w100 " not in log.read_text()
+    until(lambda: engine.find_pool().running == 1)
+
+
 def test_a_graceful_stop_lets_running_jobs_end_and_starts_no_other(
     engine: Engine, start_pool: StartPool, tmp_path: Path
 ) -> None:

@@ -385,6 +385,20 @@ async def test_help_is_made_from_the_live_bindings() -> None:
         assert not isinstance(tui.app.screen, HelpScreen)
 
 
+@pytest.mark.parametrize(
+    ("down", "up"), [("pagedown", "pageup"), ("ctrl+d", "ctrl+u"), ("G", "g"), ("end", "home")]
+)
+async def test_help_moves_by_the_keys_that_it_shows(down: str, up: str) -> None:
+    async with driving(busy_queue(), 80, 24) as tui:
+        await tui.press("question_mark")
+        top = tui.text
+        assert "Leaving stops nothing" not in top
+        await tui.press(down)
+        assert "Leaving stops nothing" in tui.text
+        await tui.press(up)
+        assert tui.text == top
+
+
 async def test_keys_can_be_others() -> None:
     queue = FakeQueue(dead(1))
     wanted = {"requeue": "R", "down": "n,down", "close": "Q"}

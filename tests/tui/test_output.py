@@ -121,6 +121,18 @@ async def test_text_is_found_in_the_output() -> None:
         assert "lines with" not in tui.text
 
 
+async def test_what_was_sought_is_told_only_while_it_can_be_gone_through() -> None:
+    queue = FakeQueue(running(1))
+    queue.say(1, "".join(f"line {i}\n" for i in range(100)))
+    async with driving(queue) as tui:
+        await tui.press("2", "enter", "slash")
+        await tui.type("line 1")
+        await tui.press("enter", "escape")
+        assert "lines with" not in tui.text
+        await tui.press("enter")
+        assert "11 lines with 'line 1' · n N" in tui.text
+
+
 # -- copies
 
 

@@ -448,6 +448,23 @@ def test_several_pasted_lines_are_several_jobs_after_a_question(tmp_path: Path) 
         assert [job.command for job in engine.jobs()] == ["make one", "make two", "make three"]
 
 
+def test_what_is_pasted_is_no_series_of_commands_whatever_is_in_it(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        engine.add("make all")
+        with Terminal(cwd=tmp_path) as terminal:
+            terminal.shows("make all")
+            terminal.send("\x1b[200~ls \x1b[31ma q rest of it that is long enough to pass\x1b[201~")
+            terminal.quiet()
+            assert "Add a job" not in terminal.text
+            terminal.send("a")
+            terminal.shows("Add a job")
+            terminal.send("\x1b[200~ls \x1b[31mred\x1b[0m\x1b[201~")
+            terminal.shows("ls [31mred[0m")
+            terminal.send("\r")
+            terminal.shows("added as 2")
+        assert engine.get(2).command == "ls [31mred[0m"
+
+
 def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "queue.db").write_text("no database " * 500)
     with Terminal(cwd=tmp_path) as terminal:

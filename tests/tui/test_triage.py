@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from queuectl_engine import Done, JobState, Plan, State
+from queuectl_engine import Done, JobState, Plan, State, open_engine
+from queuectl_tui import job_form
 from queuectl_tui.desk import Place
 from queuectl_tui.screens.jobs import JobsScreen
 from tests.samples import MINUTE, NOON
@@ -209,6 +213,17 @@ async def test_a_waiting_job_is_edited_and_waits_on() -> None:
         await tui.press("enter")
         assert queue.acted == ["edit 1"]
         assert queue.stored[1].command == "true 1"
+
+
+def test_a_scheduled_job_keeps_its_time_unless_the_form_says_now(tmp_path: Path) -> None:
+    with open_engine(tmp_path / "queue.db", create=True) as engine:
+        now = datetime.now().astimezone()
+        job = engine.add("true", run_at=now + timedelta(hours=1))
+        form = job_form.of_job(job)
+        job_form.edit(job, form, now)(engine)
+        assert engine.get(job.id).run_at == job.run_at
+        job_form.edit(job, replace(form, run_at="now"), now)(engine)
+        assert engine.get(job.id).stored is State.READY
 
 
 @pytest.mark.parametrize(
