@@ -176,8 +176,15 @@ def main() -> None:
     sys.exit(app.return_code)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        _give_up(f"{safe_text(message)}; try 'queuectl-tui --help'", code=2)
+
+
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="queuectl-tui", description="A full-screen view of a job queue. ? shows every key."
     )
     parser.add_argument("--db", metavar="PATH|URL", help="the database (default: as queuectl does)")

@@ -33,7 +33,7 @@ from queuectl_engine.cli.options import (
     quiet_option,
     retry_on_option,
 )
-from queuectl_engine.cli.terminal import note, person_listens, say, with_offset
+from queuectl_engine.cli.terminal import deliver, note, person_listens, say, with_offset
 from queuectl_engine.errors import BadInput, StorageError, StoredUnconfirmed
 from queuectl_engine.intake import DEFAULT_QUEUE, DEFAULT_RETRIES, Added, NewJob
 from queuectl_engine.new_job import Policy, Surroundings
@@ -206,7 +206,7 @@ def _add_one(
         added = engine.add_many([make(engine)])[0]
         if not as_json:
             say(str(added.id) if quiet else _sentence(added))
-            sys.stdout.flush()
+            deliver()
         with going_on([added.id]):
             if not quiet:
                 with suppress(StorageError):  # the job is stored, whatever else cannot be told
@@ -276,7 +276,7 @@ def _add_file(
         if not quiet:
             _hints(engine, policy.get("run_at"))
         if wait:
-            sys.stdout.flush()
+            deliver()
             wait_for_many(engine, report.ids())
 
 

@@ -14,6 +14,7 @@ import click
 from queuectl_engine import __version__
 from queuectl_engine.cli.command import CONTEXT, LazyGroup, option
 from queuectl_engine.cli.options import db_option
+from queuectl_engine.cli.terminal import deliver
 from queuectl_engine.errors import ExitCode, QueuectlError
 from queuectl_engine.safe_text import safe_text
 
@@ -148,7 +149,7 @@ def _mend_streams() -> None:
 
 
 def _flush() -> int:
-    sys.stdout.flush()
+    deliver()
     return ExitCode.OK
 
 

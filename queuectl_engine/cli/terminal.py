@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
+from queuectl_engine.errors import QueuectlError
 from queuectl_engine.safe_text import safe_text
 
 
@@ -29,6 +30,22 @@ def shown(text: str) -> str:
 def say(text: str) -> None:
     """Write one line of data to stdout."""
     sys.stdout.write(shown(text) + "\n")
+
+
+def deliver() -> None:
+    """Write out what was said of something that is done.
+
+    Raises BrokenPipeError, and QueuectlError that says so: who hears no answer would ask again.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        why = error.strerror
+        raise QueuectlError(
+            f"cannot write the answer ({why}); what was asked for is done"
+        ) from error
 
 
 def note(text: str) -> None:

@@ -132,7 +132,17 @@ def test_a_pipe_that_is_closed_before_it_began_is_no_error(
 def test_a_full_disk_under_stdout_is_one_line(queuectl: Program, engine: Engine) -> None:
     engine.add("echo 1")
     done = queuectl.shell("queuectl list > /dev/full")
-    assert (done.code, done.err) == (1, "error: No space left on device\n")
+    assert done.code == 1
+    assert "cannot write the answer (No space left on device)" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_what_was_done_is_said_to_be_where_the_answer_cannot_be_written(
+    queuectl: Program, engine: Engine
+) -> None:
+    done = queuectl.shell("queuectl add 'echo 1' > /dev/full")
+    assert done.err.endswith("(No space left on device); what was asked for is done\n")
+    assert len(list(engine.jobs())) == 1
 
 
 def test_closed_streams_are_survived(queuectl: Program, engine: Engine) -> None:

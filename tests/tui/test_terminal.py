@@ -473,6 +473,15 @@ def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:
         assert terminal.raw.count(b"\n") == 1
 
 
+def test_a_wrong_option_is_one_line(tmp_path: Path) -> None:
+    with Terminal("--bogus\x1b[7m", cwd=tmp_path) as terminal:
+        assert terminal.exit_code() == 2
+        assert b"unrecognized arguments: --bogus" in terminal.raw
+        assert terminal.raw.endswith(b"; try 'queuectl-tui --help'\r\n")
+        assert terminal.raw.count(b"\n") == 1
+        assert b"\x1b[7m" not in terminal.raw
+
+
 def test_a_crash_is_one_line_and_a_private_log(tmp_path: Path) -> None:
     open_engine(tmp_path / "queue.db", create=True).close()
     start = (
