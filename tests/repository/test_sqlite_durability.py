@@ -18,7 +18,7 @@ from queuectl_engine.errors import ExitCode, StorageBusy, StorageError
 from queuectl_engine.job import State, View
 from queuectl_engine.repository import create_database, open_repository
 from queuectl_engine.repository.protocol import JobRepository
-from queuectl_engine.repository.sqlite import connection, patience
+from queuectl_engine.repository.sqlite import connection
 from tests.repository.driver import Driver
 from tests.samples import NOON, new
 
@@ -138,15 +138,14 @@ def test_a_full_disk_refuses_and_heals(path: Path) -> None:
 
 
 class Clock:
-    """Stands in for `time` in the modules that decide when to sync and how long to wait."""
+    """Stands in for `time` in the module that decides when to sync."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], None] = lambda seconds: None
     ) -> None:
         self.now = 100.0
         fake = SimpleNamespace(monotonic=lambda: self.now, sleep=sleep)
-        for module in (connection, patience):
-            monkeypatch.setattr(module, "time", fake)
+        monkeypatch.setattr(connection, "time", fake)
 
 
 FULL, NORMAL = 2, 1

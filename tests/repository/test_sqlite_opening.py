@@ -24,7 +24,7 @@ from queuectl_engine.errors import (
 )
 from queuectl_engine.repository import create_database, open_repository
 from queuectl_engine.repository.sqlite import place, schema
-from queuectl_engine.repository.sqlite.library import check_library
+from queuectl_engine.repository.sqlite.connection import check_library
 from tests.samples import NOON, new
 
 

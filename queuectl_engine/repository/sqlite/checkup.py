@@ -35,8 +35,7 @@ from queuectl_engine.repository.sqlite import (
     upkeep,
     watch,
 )
-from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.library import check_library
+from queuectl_engine.repository.sqlite.connection import Connection, check_library
 from queuectl_engine.repository.sqlite.rows import moment
 from queuectl_engine.safe_text import safe_text
 from queuectl_engine.times import duration_text

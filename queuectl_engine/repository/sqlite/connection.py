@@ -1,7 +1,7 @@
-"""One apsw connection, made safe: settings, transactions, and whether the file is still ours.
+"""One apsw connection, made safe: settings, waiting for locks, transactions.
 
-How it waits for a lock is in `patience`, how its log begins anew in `log`, what became of a COMMIT
-that failed in `doubt`, and what its errors mean in `failures`.
+apsw and not the standard library's module: the latter links the system's SQLite, and 3.7.0-3.51.2
+lose committed data when one connection checkpoints while another commits.
 """
 
 from __future__ import annotations
@@ -21,22 +21,33 @@ from queuectl_engine.errors import (
     StorageDamaged,
     StorageError,
     StorageMoved,
+    UnsafeStorage,
     UsedAfterFork,
 )
 from queuectl_engine.repository.sqlite import watch
-from queuectl_engine.repository.sqlite.doubt import Proof, settle_doubt
-from queuectl_engine.repository.sqlite.failures import FOREIGN, plain, unbindable
-from queuectl_engine.repository.sqlite.library import check_library
-from queuectl_engine.repository.sqlite.log import restart_log
-from queuectl_engine.repository.sqlite.patience import Patience
+from queuectl_engine.repository.sqlite.failures import (
+    FOREIGN,
+    Proof,
+    plain,
+    settle_doubt,
+    unbindable,
+)
 from queuectl_engine.safe_text import safe_text
 
 Row = tuple[Any, ...]
+_FIRST_FIXED: Final = (3, 51, 3)
+_WITHDRAWN: Final = (3, 52, 0)
+_BACKPORTED: Final[dict[tuple[int, ...], int]] = {(3, 50): 7, (3, 44): 6}
 _SYNC_EVERY: Final = 1.0  # seconds of a worker's settlements that a power cut may run again
 _LOOK_AT_CLOCK: Final = 1_000  # steps of SQLite's machine, or of a check of the file
 _CHECKPOINT_PAGES: Final = 3_000  # a log that begins anew by then stays below the limit of its file
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 _LATE: Final = 4
+_FEW_PAGES: Final = 500
+_RESTART_PATIENCE: Final = 0.02  # seconds; while it waits for readers it keeps writers waiting
+_FIRST_PAUSE: Final = 400e-6  # seconds, between two looks for a lock
+_SHORT_WAIT: Final = 5e-3
+_LONGEST_PAUSE: Final = 10e-3
 _IDENTITY: Final = "SELECT uuid, generation, min_writer FROM meta"
 _ONLY_LOOK: Final = "this was opened only to look; open it without read_only to change it"
 
@@ -50,6 +61,18 @@ def _note_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_note_fork)
+
+
+def check_library(version: str) -> None:
+    """Refuse a SQLite library that has the WAL-reset bug. Raises UnsafeStorage."""
+    numbers = tuple(int(part) for part in version.split("."))
+    release = numbers[:2]
+    fixed = numbers >= _FIRST_FIXED and numbers[:3] != _WITHDRAWN
+    if not fixed and numbers[2] < _BACKPORTED.get(release, numbers[2] + 1):
+        raise UnsafeStorage(
+            f"this Python's apsw links SQLite {version}, which can lose committed jobs; "
+            f"run: pip install --upgrade 'apsw>=3.53.4'"
+        )
 
 
 class Connection:
@@ -68,10 +91,13 @@ class Connection:
         """
         check_library(apsw.sqlite_lib_version())
         self.path = path
-        self._patience = Patience(path, timeout)
+        self._timeout = timeout
         self._relaxed = relaxed
         self._forks = _forks
         self._lock = threading.RLock()
+        self._waiting_since = 0.0
+        self._log_grew_at = 0.0
+        self._log_seen: watch.Sight | None = None
         self._synced_at = 0.0
         self._unsynced = False
         self._full = True
@@ -270,7 +296,7 @@ class Connection:
     def shorten_log(self) -> None:
         """Copy the log into the file and cut its own to nothing; not while others are at it."""
         with self._guarded(), suppress(apsw.BusyError):
-            restart_log(self._raw, apsw.SQLITE_CHECKPOINT_TRUNCATE, self._patience)
+            self._restart_log(apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def condemn(self, why: str) -> StorageDamaged:
         """Nobody shall claim from this file or write to it any more; the error that says so."""
@@ -304,7 +330,24 @@ class Connection:
         """
         if self._log_pages >= self._logs * _CHECKPOINT_PAGES:
             with suppress(apsw.Error):
-                restart_log(self._raw, apsw.SQLITE_CHECKPOINT_RESTART, self._patience)
+                self._restart_log(apsw.SQLITE_CHECKPOINT_RESTART)
+
+    def _restart_log(self, mode: int) -> None:
+        """Copy the log into the file and let it begin anew, unless someone reads what was before.
+
+        While others write, a log that is copied only beside them has grown each time. So its end is
+        copied under the write lock, when little is left. Raises apsw.BusyError when it cannot be.
+        """
+        passive = apsw.SQLITE_CHECKPOINT_PASSIVE
+        before, _ = self._raw.wal_checkpoint(mode=passive)
+        log, copied = self._raw.wal_checkpoint(mode=passive)  # only what came in the meantime
+        if copied < log or log - before > _FEW_PAGES:
+            return
+        patience, self._timeout = self._timeout, _RESTART_PATIENCE
+        try:
+            self._raw.wal_checkpoint(mode=mode)
+        finally:
+            self._timeout = patience
 
     def _note_log(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages
@@ -367,7 +410,7 @@ class Connection:
         self._cursor = self._raw.cursor()  # to make one takes as long as a small statement
         self._full, self._log_pages = True, 0
         try:
-            self._raw.set_busy_handler(self._patience.keep_waiting)
+            self._raw.set_busy_handler(self._keep_waiting)
             self._configure()
             self._raw.set_wal_hook(self._note_log)  # in place of the checkpoint within COMMIT
         except BaseException:
@@ -406,6 +449,25 @@ class Connection:
             f"query_only = {'ON' if self._only_look else 'OFF'}",
         ):
             raw.execute(f"PRAGMA {pragma}").fetchall()
+
+    def _keep_waiting(self, calls: int) -> bool:
+        # SQLite's own handler sleeps in fixed steps up to 100 ms; short random ones wake nobody in
+        # step with the others. Who has waited longer looks oftener, or newcomers would be first
+        # again and again. But only while others write: a lock that is held shall cost no time.
+        import random
+
+        now = time.monotonic()
+        if calls == 0:
+            self._waiting_since = self._log_grew_at = now
+        waited = now - self._waiting_since
+        if waited >= self._timeout:
+            return False
+        if (log := watch.look(f"{self.path}-wal")) != self._log_seen:
+            self._log_seen, self._log_grew_at = log, now
+        often = _FIRST_PAUSE / (1 + waited / _SHORT_WAIT)
+        seldom = min((now - self._log_grew_at) / 8, _LONGEST_PAUSE)
+        time.sleep(random.uniform(0.5, 1.0) * max(often, seldom))
+        return True
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
