@@ -29,9 +29,9 @@ def database(directory: Path, durability: str = "standard") -> Iterator[Engine]:
 
 
 @contextmanager
-def pool(engine: Engine, workers: int, slots: int = 1, *, pin: bool = False) -> Iterator[PoolInfo]:
+def pool(engine: Engine, workers: int, slots: int = 1) -> Iterator[PoolInfo]:
     """A pool in the background; stopped at once afterwards."""
-    found = engine.start_pool(name="bench", workers=workers, slots=slots, pin=pin)
+    found = engine.start_pool(name="bench", workers=workers, slots=slots)
     try:
         yield found
     finally:

@@ -755,14 +755,12 @@ class Engine:
         name: str = "default",
         per_slot: Mapping[str, Sequence[str]] | None = None,
         slots: int = 1,
-        pin: bool = False,
     ) -> PoolInfo:
         """Start a pool in the background and return when it is ready.
 
         Each worker runs `slots` jobs at once. `per_slot` are variables with a value for each slot
-        of the pool: job in slot 0 gets the first. It never has more slots than values. `pin` keeps
-        each worker and its jobs on one processor. A pool of that name that runs already is returned
-        as it is. Raises PoolRefused or BadInput.
+        of the pool: job in slot 0 gets the first. It never has more slots than values. A pool of
+        that name that runs already is returned as it is. Raises PoolRefused or BadInput.
         """
         if self._read_only:
             raise ReadOnly("this was opened only to look; open it without read_only to change it")
@@ -777,7 +775,6 @@ class Engine:
             allow_owner=self.database.allow_owner,
             per_slot=tuple((key, tuple(values)) for key, values in (per_slot or {}).items()),
             slots=slots,
-            pin=pin,
         )
         start_detached(options)
         return self.find_pool(name)

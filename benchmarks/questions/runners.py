@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -26,9 +25,7 @@ def ask(bench: Bench) -> list[Answer]:
     ]
 
 
-PINNED: Final = "queuectl --pin"
 SLOTTED: Final = "queuectl, 2 workers of 4 slots"
-BOTH: Final = f"{SLOTTED}, --pin"
 LINES: Final = {"true": 1.0, "echo hello": 0.95, "/bin/true": 1.8}
 
 
@@ -38,15 +35,10 @@ def _steady(bench: Bench, line: str, workers: int) -> Answer:
     cases: dict[str, Case] = {
         f"xargs -P{workers}": partial(xargs_rate, bench, line, workers, jobs),
         "queuectl": partial(pool_rate, bench, line, workers, 1, jobs),
-        PINNED: partial(pool_rate, bench, line, workers, 1, jobs, pin=True),
         SLOTTED: partial(pool_rate, bench, line, 2, 4, jobs),
-        BOTH: partial(pool_rate, bench, line, 2, 4, jobs, pin=True),
     }
     if line == "true":
         few = jobs // 4
-        cases["as many xargs -P1, each on one processor"] = partial(
-            _pinned_xargs, bench, line, workers, jobs
-        )
         cases["GNU parallel"] = partial(_parallel, bench, line, workers, few)
         cases["task-spooler"] = partial(_spooler, bench, line, workers, min(few, 500))
     answer.ask(cases, bench.rounds)
@@ -58,14 +50,13 @@ def _steady(bench: Bench, line: str, workers: int) -> Answer:
 def _full(bench: Bench) -> Answer:
     jobs = bench.size(2000, 300)
     answer = Answer("`durability=full`, `true`, 2 workers", "jobs/s", "xargs -P2")
-    full = partial(pool_rate, bench, "true", jobs=jobs, durability="full")
+    one = partial(pool_rate, bench, "true", 2, 1, jobs, durability="full")
+    slots = partial(pool_rate, bench, "true", 2, 4, jobs, durability="full")
     answer.ask(
         {
             "xargs -P2": partial(xargs_rate, bench, "true", 2, jobs),
-            "queuectl": partial(full, workers=2, slots=1),
-            PINNED: partial(full, workers=2, slots=1, pin=True),
-            SLOTTED: partial(full, workers=2, slots=4),
-            BOTH: partial(full, workers=2, slots=4, pin=True),
+            "queuectl": one,
+            SLOTTED: slots,
         },
         bench.rounds,
     )
@@ -85,7 +76,6 @@ def _all_in(bench: Bench) -> Answer:
         {
             "xargs -P2": partial(xargs_rate, bench, "true", 2, jobs),
             "queuectl": partial(_whole, bench, "true", 2, jobs),
-            PINNED: partial(_whole, bench, "true", 2, jobs, "--pin"),
         },
         bench.rounds,
     )
@@ -100,24 +90,6 @@ def xargs_rate(bench: Bench, line: str, workers: int, jobs: int) -> float:
         began = time.perf_counter()
         run = ["xargs", f"-P{workers}", "-n1", "sh", "-c", line]
         subprocess.run(run, input=numbers, text=True, stdout=out, check=True)
-        return jobs / (time.perf_counter() - began)
-
-
-def _pinned_xargs(bench: Bench, line: str, workers: int, jobs: int) -> float:
-    """What `--pin` does, by hand."""
-    allowed = sorted(os.sched_getaffinity(0))
-    numbers = "\n".join(map(str, range(jobs // workers))).encode()
-    with bench.directory() as directory, open(directory / "out", "w", encoding="utf-8") as out:
-        (directory / "in").write_bytes(numbers)
-        began = time.perf_counter()
-        running = []
-        for worker in range(workers):
-            cpu = str(allowed[worker % len(allowed)])
-            run = ["taskset", "-c", cpu, "xargs", "-P1", "-n1", "sh", "-c", line]
-            with open(directory / "in", "rb") as numbered:
-                running.append(subprocess.Popen(run, stdin=numbered, stdout=out))
-        for one in running:
-            one.wait()
         return jobs / (time.perf_counter() - began)
 
 
@@ -152,26 +124,19 @@ def _spooler(bench: Bench, line: str, workers: int, jobs: int) -> float:
 
 
 def pool_rate(
-    bench: Bench,
-    line: str,
-    workers: int,
-    slots: int,
-    jobs: int,
-    durability: str = "standard",
-    *,
-    pin: bool = False,
+    bench: Bench, line: str, workers: int, slots: int, jobs: int, durability: str = "standard"
 ) -> float:
     """Jobs a second of a pool that is at work, without its start and its end."""
     with bench.directory() as directory, database(directory, durability) as engine:
         engine.add_lines([line] * jobs)
-        with pool(engine, workers, slots, pin=pin):
+        with pool(engine, workers, slots):
             wait_for(engine, jobs)
         return steady_rate(engine)
 
 
-def _whole(bench: Bench, line: str, workers: int, jobs: int, *options: str) -> float:
+def _whole(bench: Bench, line: str, workers: int, jobs: int) -> float:
     with bench.directory() as directory, database(directory) as engine:
         began = time.perf_counter()
         engine.add_lines([line] * jobs)
-        command("worker", "--db", engine.database.location, "-n", str(workers), "--drain", *options)
+        command("worker", "--db", engine.database.location, "-n", str(workers), "--drain")
         return jobs / (time.perf_counter() - began)

@@ -23,7 +23,6 @@ from benchmarks.harness import Answer, Bench, Case
 from benchmarks.pools import database, raced
 from benchmarks.questions.runners import pool_rate, xargs_rate
 from benchmarks.questions.storing import completed, registered
-from queuectl_engine.pool.slots import pin
 from queuectl_engine.repository.protocol import Ended
 
 LAUNCHERS: Final = 2
@@ -94,8 +93,7 @@ def _steps(bench: Bench, line: str, synchronous: str) -> Answer:
     cases: dict[str, Case] = {base: partial(xargs_rate, bench, line, LAUNCHERS, jobs)}
     for name, step in STEPS.items():
         cases[name] = partial(_rate, bench, step, jobs, line, synchronous)
-    rate = partial(pool_rate, bench, line, LAUNCHERS, 1, jobs, durability)
-    cases |= {"queuectl": rate, "queuectl --pin": partial(rate, pin=True)}
+    cases["queuectl"] = partial(pool_rate, bench, line, LAUNCHERS, 1, jobs, durability)
     answer.ask(cases, bench.rounds)
     answer.text = (
         "All but `xargs` start the line from Python with posix_spawn, without a shell where it "
@@ -130,12 +128,6 @@ def _bare(job: _Job, _: int) -> Iterator[OneJob]:
 
 @contextmanager
 def _isolated(job: _Job, _: int) -> Iterator[OneJob]:
-    yield job.run
-
-
-@contextmanager
-def _pinned(job: _Job, number: int) -> Iterator[OneJob]:
-    pin(number)
     yield job.run
 
 
@@ -178,17 +170,10 @@ def _turning(job: _Job, number: int) -> Iterator[OneJob]:
         yield one
 
 
-_MAKE: Final = {
-    "bare": _bare,
-    "isolated": _isolated,
-    "pinned": _pinned,
-    "stored": _stored,
-    "turning": _turning,
-}
+_MAKE: Final = {"bare": _bare, "isolated": _isolated, "stored": _stored, "turning": _turning}
 STEPS: Final = {
     "posix_spawn and wait": "bare",
     "… a session, default signals, two pipes, a pidfd": "isolated",
-    "the same, each launcher and its jobs on one processor": "pinned",
     "… settle and claim in one bare transaction": "stored",
     "… in a worker's turn instead": "turning",
 }

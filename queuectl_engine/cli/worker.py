@@ -52,7 +52,6 @@ _DETACHED_NAME: Final = "default"
     metavar="K",
     help="Jobs that each worker runs at once.",
 )
-@option("--pin", is_flag=True, help="Keep each worker, and its jobs, on one processor.")
 @queue_option("queues", help="Serve only this queue; repeatable.", multiple=True)
 @option(
     "--backoff-base",
@@ -134,7 +133,6 @@ def worker(
     session: Session,
     workers: int,
     slots: int,
-    pin: bool,
     queues: tuple[str, ...],
     backoff_base: float,
     backoff_cap: timedelta,
@@ -162,9 +160,6 @@ def worker(
 
     With --slots 100 two workers run 200 jobs at once in little memory, which is good for many that
     mostly wait. A worker that is killed then takes all of its jobs along; each is run again, alone.
-
-    --pin is for floods of short jobs of one thread each: nothing then moves from one processor to
-    another. Such a job sees one processor only, so 'make -j$(nproc)' runs one thing at a time.
     """
     for queue in queues:
         check_queue(queue)
@@ -188,7 +183,6 @@ def worker(
             per_slot=per_slot,
             min_free=min_free,
             slots=slots,
-            pin=pin,
             lease=lease.total_seconds(),
             metrics_listen=metrics_listen,
             metrics_public=metrics_public,

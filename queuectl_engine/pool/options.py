@@ -25,7 +25,6 @@ class PoolOptions:
     others run its jobs.
     `output_limit` is what is kept of the start and again of the end of each attempt's output.
     `per_slot` are variables with a value for each slot, so for each job at once that there may be.
-    `pin` keeps each worker and its jobs on one processor.
     `slots` is how many jobs each worker runs at once. `min_free` is the space on the disk of the
     database below which nothing is claimed; None means 64 MiB or a hundredth of that disk,
     whichever is less. `stop_timeout` None means that a graceful stop waits for its jobs for ever.
@@ -46,7 +45,6 @@ class PoolOptions:
     per_slot: PerSlot = ()
     min_free: int | None = None
     slots: int = 1
-    pin: bool = False
     metrics_listen: str | None = None  # HOST:PORT
     metrics_public: bool = False  # whether others than this host may be listened to
     allow_owner: bool = False  # whether the database may belong to another user

@@ -1,12 +1,10 @@
 """Slots: each job that a pool runs has a number of its own, and what belongs to that number.
 
-A slot, and the processor of a worker that keeps to one, follow from the worker's number, which no
-other gets until nothing of that worker is left.
+A slot follows from the worker's number, which no other gets until nothing of that worker is left.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection
 from typing import Final
@@ -63,17 +61,6 @@ def free_slot(worker_number: int, slots: int, taken: Collection[int]) -> int:
     if not taken:
         return first
     return next(slot for slot in range(first, first + slots) if slot not in taken)
-
-
-def pin(worker_number: int) -> int:
-    """Keep this process, and so the jobs that it starts, on one processor; which one.
-
-    The workers of a pool take in turn those that they may use. Raises OSError.
-    """
-    allowed = sorted(os.sched_getaffinity(0))
-    cpu = allowed[(worker_number - 1) % len(allowed)]
-    os.sched_setaffinity(0, {cpu})
-    return cpu
 
 
 def slot_environment(slot: int, per_slot: PerSlot) -> dict[str, str]:

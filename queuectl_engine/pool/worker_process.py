@@ -13,10 +13,9 @@ from queuectl_engine.pool import processes
 from queuectl_engine.pool.locks import HeldLock, worker_lock
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.runner import DESCRIPTORS
-from queuectl_engine.pool.slots import pin
 from queuectl_engine.pool.worker import Post, Worker
 from queuectl_engine.repository import load_store, open_repository
-from queuectl_engine.repository.protocol import JobRepository, WorkerRow
+from queuectl_engine.repository.protocol import JobRepository
 
 _LOCK_PATIENCE: Final = 1.0  # then it looks after its jobs again, and comes back
 _OWN_DESCRIPTORS: Final = 64  # more than a worker has open for itself
@@ -34,8 +33,6 @@ def work(post: Post) -> None:
     if lock is None:
         return  # too late: the supervisor is dead, and we were taken for dead with it
     log = Log(post.options.log_format, Path(post.pool.log), to_file=post.options.detached)
-    if post.options.pin:
-        _pin(post.row, log)
     try:
         with closing(_open(post)) as repository:
             worker = Worker(repository, post, log)
@@ -47,13 +44,6 @@ def work(post: Post) -> None:
     except QueuectlError as error:
         log("failed", worker=post.row.name, error=str(error))
         sys.exit(error.exit_code)
-
-
-def _pin(row: WorkerRow, log: Log) -> None:
-    try:
-        log("pinned", worker=row.name, processor=pin(row.number))
-    except OSError as error:  # a sandbox may forbid it; jobs run all the same
-        log("not pinned", worker=row.name, why=error.strerror)
 
 
 def _open(post: Post) -> JobRepository:

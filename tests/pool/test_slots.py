@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import signal
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from queuectl_engine import BadInput, Engine, Job, JobState
-from queuectl_engine.pool import worker_process
-from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
-from queuectl_engine.pool.slots import PerSlot, free_slot, most_workers, parse_per_slot, pin
-from queuectl_engine.repository.protocol import WorkerRow
+from queuectl_engine.pool.slots import PerSlot, free_slot, most_workers, parse_per_slot
 from tests.pool.conftest import StartPool, ended, printed, running
-from tests.samples import NOON
 from tests.waiting import until
 
 # A job locks its slot for as long as anything of it runs, and tells when it was locked already.
@@ -196,50 +190,3 @@ def test_slots_that_make_no_sense_are_refused(per_slot: PerSlot, why: str) -> No
 def test_options_keep_their_slots_on_the_way_to_the_supervisor() -> None:
     options = PoolOptions("queue.db", workers=2, per_slot=(("A", ("0", "1")), ("B", ("x", "y"))))
     assert PoolOptions.from_json(options.to_json()) == options
-
-
-def test_pinned_workers_keep_their_jobs_on_a_processor_each(
-    engine: Engine, start_pool: StartPool, tmp_path: Path
-) -> None:
-    start_pool(workers=3, pin=True)
-    names = ("a", "b", "c")
-    told = "grep Cpus_allowed_list: /proc/self/status"
-    wait = "until test -e {0}/{1}; do sleep 0.02; done"
-    jobs = [
-        engine.add(f"echo $QUEUECTL_SLOT $({told}); {wait.format(tmp_path, name)}")
-        for name in names
-    ]
-    lines = [until(partial(printed, engine, job)).split() for job in jobs]
-
-    allowed = sorted(os.sched_getaffinity(0))
-    seen = {int(slot): [int(cpu)] for slot, _, cpu in lines}  # a single number, no list
-    assert seen == {slot: [allowed[slot % len(allowed)]] for slot in range(3)}
-    for name in names:
-        (tmp_path / name).touch()
-
-
-def test_jobs_of_others_may_run_on_any_processor(engine: Engine, start_pool: StartPool) -> None:
-    start_pool()
-    job = ended(engine, engine.add("grep Cpus_allowed: /proc/self/status"))
-    mask = int(printed(engine, job).split()[1].replace(",", ""), 16)
-    assert mask == sum(1 << cpu for cpu in os.sched_getaffinity(0))
-
-
-def test_workers_take_the_allowed_processors_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[set[int]] = []
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {9, 3, 5})
-    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cpus: kept.append(cpus))
-    assert [pin(number) for number in (1, 2, 3, 4)] == [3, 5, 9, 3]
-    assert kept == [{3}, {5}, {9}, {3}]
-
-
-def test_a_worker_that_may_not_be_pinned_says_so_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def forbidden(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
-    log = Log("text", tmp_path / "log", to_file=True)
-    worker_process._pin(WorkerRow(1, 1, 1, 0, NOON), log)
-    assert 'not pinned worker=w1 why="Operation not permitted"' in (tmp_path / "log").read_text()
