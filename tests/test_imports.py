@@ -76,6 +76,22 @@ def test_workers_share_no_more_than_they_use() -> None:
     assert set(loaded) & {"ast", "hashlib", "pkgutil", "queuectl_engine.pool.supervisor"} == set()
 
 
+def test_what_a_worker_makes_first_lies_together() -> None:
+    """And not in gaps between what it shares with the others, whose pages it would copy."""
+    script = (
+        "import queuectl_engine.pool.preload, ctypes\n"
+        "take = ctypes.pythonapi.PyObject_Malloc\n"
+        "take.restype, take.argtypes = ctypes.c_void_p, [ctypes.c_size_t]\n"
+        "for size in (48, 64, 160):\n"
+        "    places = [take(size) for _ in range(200)]\n"
+        "    print(sum(b - a != size for a, b in zip(places, places[1:])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert max(map(int, done.stdout.split())) <= 8
+
+
 def test_every_public_name_can_be_had_and_type_checkers_see_it_where_it_is() -> None:
     module = ast.parse(Path(queuectl_engine.__file__).read_text(encoding="utf-8"))
     (seen,) = (node for node in module.body if isinstance(node, ast.If))

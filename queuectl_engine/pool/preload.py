@@ -18,6 +18,9 @@ from queuectl_engine.repository import load_store
 # Large ones first: what is left of a piece that was larger is taken by a smaller size.
 _SIZES: Final = (*(2**power for power in range(16, 10, -1)), *range(1024, 16, -16))
 _MOST: Final = 4 * 1024 * 1024  # bytes, if this allocator does not grow upwards
+_POOL: Final = 16 * 1024  # bytes, as CPython's obmalloc has it since 3.10
+_POOL_HEADER: Final = 48
+_MOST_SMALL: Final = 128 * 1024  # bytes of each size, if pools are of another kind
 
 
 def _use_up_free_pieces() -> None:
@@ -38,8 +41,28 @@ def _use_up_free_pieces() -> None:
         give_back(place)
 
 
+def _use_up_small_pieces() -> None:
+    """The same for objects of up to 512 bytes: Python has pools for them, each for one size.
+
+    Until one comes from a pool that was empty: its first object, and then those behind it.
+    """
+    take = ctypes.pythonapi.PyObject_Malloc
+    take.restype, take.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    for size in range(16, 513, 16):
+        last = in_order = 0
+        for _ in range(_MOST_SMALL // size):
+            place = take(size) or 0
+            follows = in_order and place == last + size
+            in_order = in_order + 1 if follows else int(place % _POOL == _POOL_HEADER)
+            if in_order == 4:
+                break
+            last = place
+
+
 load_store("queue.db")  # what most pools have; a worker on a server loads that one besides
 
+gc.collect()  # what nobody needs, and spare tuples and lists that lie all over the place
+_use_up_small_pieces()
 _use_up_free_pieces()
 gc.freeze()  # a collection in a worker would write to every page, and so copy it
 gc.enable()
