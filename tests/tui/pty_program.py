@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -105,10 +105,14 @@ class Terminal:
 
     def shows(self, *words: str) -> None:
         """Wait until the screen shows all these."""
+        self.until(lambda: all(word in self.text for word in words), f"no {words}")
+
+    def until(self, condition: Callable[[], bool], lacking: str) -> None:
+        """Wait, and read meanwhile; a failure tells what the screen shows."""
         try:
-            until(lambda: all(word in self.text for word in words), timeout=30.0)
+            until(lambda: (self.read(), condition())[1], timeout=30.0)
         except AssertionError:
-            raise AssertionError(f"no {words} in\n{self.text}") from None
+            raise AssertionError(f"{lacking}; the screen:\n{self.text}") from None
 
     def quiet(self) -> None:
         """Wait until nothing is written for a third of a second."""

@@ -329,7 +329,7 @@ def test_the_pager_gets_cleaned_text_and_the_screen_comes_back(
         terminal.send("4")
         terminal.shows("── 1 completed")
         terminal.send("O")
-        until(lambda: (terminal.read(), (tmp_path / "read").exists())[1])
+        terminal.until((tmp_path / "read").exists, "no pager")
         terminal.clear()
         terminal.send("\x0c")
         terminal.shows("4 Finished 1", "plain")
@@ -351,7 +351,7 @@ def test_a_signal_ends_the_pager_and_then_the_program(
         terminal.send("4")
         terminal.shows("── 1 completed")
         terminal.send("O")
-        until(lambda: (terminal.read(), (tmp_path / "pid").exists())[1])
+        terminal.until((tmp_path / "pid").exists, "no pager")
         pid = int(until(lambda: (tmp_path / "pid").read_text().strip()))
         terminal.process.send_signal(number)
         assert terminal.exit_code() == 128 + number
@@ -388,7 +388,7 @@ def test_a_command_of_several_lines_is_edited_in_the_editor_and_requeued(tmp_pat
             terminal.send("3")
             terminal.shows("── 1 dead")
             terminal.send("e")
-            until(lambda: (terminal.read(), engine.get(1).state is JobState.PENDING)[1])
+            terminal.until(lambda: engine.get(1).state is JobState.PENDING, "still dead")
             terminal.shows("edited", "1 Pending 1")
         assert engine.get(1).command == "echo goodbye\nexit 1"
 
