@@ -248,6 +248,7 @@ def test_a_job_ends_with_its_leader_even_if_a_child_keeps_the_pipe(
     job = engine.add("setsid sleep 351 & echo first", allow_background=True)
     assert ended(engine, job).state is JobState.COMPLETED
     assert printed(engine, job) == "first\n"
+    until(lambda: _sleepers("351"))  # its program may not have begun yet
     for pid in _sleepers("351"):
         os.kill(pid, signal.SIGKILL)
 
