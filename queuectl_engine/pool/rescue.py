@@ -13,8 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from queuectl_engine.cause import signature_of
-from queuectl_engine.lifecycle import Backoff, HostLost, WorkerDied, outcome_of, words
+from queuectl_engine.lifecycle import (
+    Backoff,
+    GivenBack,
+    HostLost,
+    NotStarted,
+    WorkerDied,
+    outcome_of,
+    words,
+)
 from queuectl_engine.pool import processes
+from queuectl_engine.pool.ahead import begun_by, begun_file
 from queuectl_engine.pool.host import is_here, this_host
 from queuectl_engine.pool.lease import boot_time
 from queuectl_engine.pool.locks import SUPERVISOR, HeldLock, is_free, worker_lock
@@ -41,9 +50,10 @@ def rescue_worker(
     done = False
     try:
         settle_receipts(repository, directory, worker.id, log)  # before they are taken for lost
-        held = repository.held_by(worker.id)
+        held = _without_those_that_wait(repository, directory, worker, log)
         if not _free(repository, pool, held, log, supervised=supervised):
             repository.end_worker(worker.id)
+            begun_file(directory, worker.id).unlink(missing_ok=True)
             done = True
     finally:  # also when storage fails: kept, it would shut us out of the next try
         lock.release(remove=done)
@@ -138,6 +148,22 @@ def bury_directory(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _without_those_that_wait(
+    repository: JobRepository, directory: Path, worker: WorkerRow, log: Log
+) -> list[Orphan]:
+    """What a dead worker held, after what it had claimed ahead and not begun was given back."""
+    held = repository.held_by(worker.id)
+    begun = begun_by(directory, worker.id) if any(orphan.ahead for orphan in held) else ()
+    waited = [one for one in held if one.ahead and one.attempt.token not in begun]
+    if waited:
+        now, ending = repository.clock(), NotStarted("its worker died before it could begin")
+        given_back = GivenBack(words(ending))
+        repository.lose([Ended(one.attempt, ending, given_back, now) for one in waited], now=now)
+        for one in waited:
+            log("given back", job=one.job.id, attempt=one.attempt.number, why=given_back.reason)
+    return [one for one in held if one not in waited]
+
+
 def _free(
     repository: JobRepository, pool: PoolRow, held: Sequence[Orphan], log: Log, *, supervised: bool
 ) -> bool:
@@ -160,7 +186,7 @@ def _free(
 
 def _died(pool: PoolRow, orphan: Orphan, held: Sequence[Orphan], supervised: bool) -> WorkerDied:
     # One that is parked may have had others beside it, which were freed in an earlier call.
-    only = pool.slots == 1 or orphan.suspect or (len(held) == 1 and not orphan.job.parked)
+    only = orphan.suspect or (len(held) == 1 and not (orphan.job.parked and pool.slots > 1))
     return WorkerDied(supervised=supervised, alone=only)
 
 

@@ -261,9 +261,11 @@ class Run:
         if not isinstance(outcome, Completed):
             signature = signature_of(job.command, job.argv, ending, self._output.last_line)
         output = self._take_output(self._ended_at, last=True)
+        began_at = job.started_at if self.claim.ahead else None
         return Ended(
-            self.claim.attempt, ending, outcome, self._ended_at, output, signature, self._usage
-        )
+            self.claim.attempt, ending, outcome, self._ended_at, output, signature, self._usage,
+            began_at,
+        )  # fmt: skip
 
     def _read_the_rest(self) -> None:
         # Not to the end: a process that was spared may hold the pipe open for ever.

@@ -33,6 +33,7 @@ from queuectl_engine.lifecycle import (
     Ending,
     Exited,
     ForcedStop,
+    GivenBack,
     HostLost,
     NotStarted,
     RetryAt,
@@ -40,6 +41,7 @@ from queuectl_engine.lifecycle import (
     words,
 )
 from queuectl_engine.pool import failpoints, processes
+from queuectl_engine.pool.ahead import Ahead
 from queuectl_engine.pool.environment import Environments
 from queuectl_engine.pool.lease import CLAIM, END, STEP_IN, Fence, Lease
 from queuectl_engine.pool.listening import FORCED, GRACEFUL, Bell, Listener, watch_signals
@@ -69,6 +71,7 @@ _FULL_PAUSE: Final = 1.0
 _SPACE_EVERY: Final = 0.1
 _SYNC_WITHIN: Final = 1.0  # of a commit; then it is on disk
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
+_SETTLE_WITHIN: Final = 0.01  # of an end, while jobs that were claimed ahead begin first
 _TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
 
@@ -104,6 +107,8 @@ class Worker:
         self._environments = Environments(post.options.db, os.environ)
         self._runs: dict[str, Run] = {}  # by token
         self._ended: list[tuple[Claim, Ended]] = []  # not settled yet
+        self._settle_at = 0.0  # at the latest
+        self._ahead = Ahead(post.directory, post.row.id)
         self._stopping = False
         self._holding = False  # take nothing more until what runs has ended
         self._look = True  # there may be something to claim
@@ -153,6 +158,8 @@ class Worker:
             self._fence.stop()
         self._lease.close()
         self._receipts.close()
+        if self.unsettled is None:
+            self._ahead.close()
         signal.set_wakeup_fd(-1)
 
     # -- claim and settle
@@ -176,10 +183,10 @@ class Worker:
         if time.monotonic() >= self._space_at:
             self._mind_the_space()
         while True:
-            room = self._room()
+            room = self._begin_waiting()
             if not (self._ended or (room and self._should_look())):
                 return
-            if time.monotonic() < self._busy_until:
+            if time.monotonic() < max(self._busy_until, self._settle_at if self._ahead else 0.0):
                 return
             now = self._repository.clock()
             try:
@@ -191,6 +198,7 @@ class Worker:
                     now=now,
                     running=self._running(),
                     pass_on=self._woken or not self._ended,
+                    ahead=0 if self._lease.ends else self._ahead.wanted(),
                 )
             except StorageError as error:  # keep what ended, for as long as it takes
                 self._hold(error)
@@ -210,12 +218,28 @@ class Worker:
         failpoints.reach(failpoints.CLAIMED if turn.claims else failpoints.SETTLED)
         for (claim, ended), verdict in zip(self._ended, turn.verdicts, strict=True):
             self._tell(claim, ended, verdict)
+            self._ahead.settled(ended.attempt.token)
         self._ended = []
         for claim in turn.claims:
-            self._start(claim)
+            if not claim.ahead:
+                self._start(claim)
+        self._ahead.wait([claim for claim in turn.claims if claim.ahead])
         self._heed(turn.stop)
         if turn.more and (turn.claims or turn.hold):
             self._repository.ring(self._post.pool, wake_fd=self._bell.descriptor)
+
+    def _begin_waiting(self) -> int:
+        """Begin what waits as far as there is room; how much room is left."""
+        if self._ahead and (self._stopping or time.monotonic() < self._full_until):
+            self._give_back_waiting("its worker takes nothing more")
+        while (room := self._room()) and self._ahead:
+            self._start(self._ahead.next(self._repository.clock()))
+        return room
+
+    def _give_back_waiting(self, why: str) -> None:
+        now, ending = self._repository.clock(), NotStarted(why)
+        for claim in self._ahead.give_up():
+            self._end(claim, Ended(claim.attempt, ending, GivenBack(words(ending)), now))
 
     def _mind_the_space(self) -> None:
         """Claim nothing while the disk is nearly full: what runs has to end on it."""
@@ -247,6 +271,7 @@ class Worker:
             self._log("cut off", worker=self._name, why=str(error))
             self.cut_off = self.unsettled = error
             self._stopping = True
+        self._give_back_waiting("its worker has no database any more")
         self._leave_receipts(error)
 
     def _leave_receipts(self, why: StorageError) -> None:
@@ -308,6 +333,8 @@ class Worker:
             environment = self._environment(run)
             if self._lease.is_past(CLAIM):
                 raise NotRun(NotStarted(_TOO_LATE), _TOO_LATE)
+            if claim.ahead:
+                self._note_begin(claim)
             run.start(environment)
         except NotRun as refusal:
             self._end(claim, run.refused(refusal, self._backoff))
@@ -319,6 +346,13 @@ class Worker:
         if self._lease.ends:
             self._fence.guard(claim.attempt.token, run.pid)
         self._listener.watch(run.pidfd, lambda: self._leader_ended(run))
+
+    def _note_begin(self, claim: Claim) -> None:
+        try:
+            self._ahead.begin(claim.attempt.token)
+        except OSError as error:  # its disk is full
+            why = f"cannot note that it begins: {error.strerror}"
+            raise NotRun(NotStarted(why), f"not started: {why}") from error
 
     def _listen_to(self, run: Run) -> None:
         run.listen_at = inf
@@ -341,6 +375,7 @@ class Worker:
             self._listener.closed(descriptor)
 
     def _leader_ended(self, run: Run) -> None:
+        self._ahead.ended(soon=run.listen_at != inf)
         for descriptor in (run.pidfd, *run.streams):
             self._listener.ignore(descriptor)
         del self._runs[run.claim.attempt.token]
@@ -376,6 +411,10 @@ class Worker:
             self._committed()
 
     def _end(self, claim: Claim, ended: Ended) -> None:
+        if not self._ended:
+            self._settle_at = time.monotonic() + _SETTLE_WITHIN
+        if claim.job.attempts > claim.job.max_retries:  # lost with us it would not run again
+            self._settle_at = 0.0
         self._ended.append((claim, ended))
         self._look = True
 
@@ -398,6 +437,8 @@ class Worker:
     def _on_time(self) -> None:
         now = time.monotonic()
         self._settle_the_gone()
+        if now >= self._ahead.until:
+            self._give_back_waiting("the job before it takes longer")
         for run in self._runs.values():
             if now >= run.listen_at:
                 self._listen_to(run)
@@ -457,9 +498,9 @@ class Worker:
     def _patience(self, *, room: bool) -> float:
         """Seconds until something is due."""
         now = time.monotonic()
-        times = [self._sync_at, *(run.wake_at for run in self._runs.values())]
+        times = [self._sync_at, self._ahead.until, *(run.wake_at for run in self._runs.values())]
         if self._ended:
-            times.append(self._busy_until)
+            times.append(max(self._busy_until, self._settle_at if self._ahead else 0.0))
         elif room:
             times.append(max(self._look_at, self._busy_until))
         elif now < self._full_until:

@@ -37,5 +37,6 @@ def orphan_of(row: Row) -> Orphan:
     """A job that is held, from the columns of `job_of` and then those of its attempt."""
     *_, number, token, worker, pid, ticks, suspect = row
     job = job_of(row)
-    leader = None if pid is None else Leader(pid, ticks)
-    return Orphan(job, AttemptId(job.id, number, token), worker, leader, bool(suspect))
+    leader = Leader(pid, ticks) if pid else None  # 0: claimed ahead, and nothing heard of it since
+    attempt = AttemptId(job.id, number, token)
+    return Orphan(job, attempt, worker, leader, bool(suspect), ahead=pid == 0)

@@ -93,11 +93,15 @@ class AttemptId(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A job that is ours to run. `job` is PROCESSING and charged for this attempt."""
+    """A job that is ours to run. `job` is PROCESSING and charged for this attempt.
+
+    `ahead`: claimed when there was no room for it, so that it begins later, or not at all.
+    """
 
     attempt: AttemptId
     job: Job
     context: Context
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,10 @@ class Usage(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """An attempt that is over, what that means, its last output, and why it failed if it did."""
+    """An attempt that is over, what that means, its last output, and why it failed if it did.
+
+    `began_at` only when that was not at its claim.
+    """
 
     attempt: AttemptId
     ending: Ending
@@ -146,6 +153,7 @@ class Ended(NamedTuple):
     output: Output = Output()
     signature: Signature | None = None
     usage: Usage | None = None
+    began_at: datetime | None = None
 
 
 class Verdict(StrEnum):
@@ -244,7 +252,8 @@ class WorkerRow:
 class Orphan:
     """A job in processing, with all that is known of the attempt that holds it.
 
-    `suspect`: its worker died before, so now it ran alone.
+    `suspect`: its worker died before, so now it ran alone. `ahead`: it was claimed ahead, and the
+    store has not heard yet that it began.
     """
 
     job: Job
@@ -252,6 +261,7 @@ class Orphan:
     worker: int
     leader: Leader | None
     suspect: bool = False
+    ahead: bool = False
 
 
 class JobRepository(Protocol):
@@ -491,6 +501,7 @@ class JobRepository(Protocol):
         now: datetime,
         running: int = 0,
         pass_on: bool = True,
+        ahead: int = 0,
     ) -> Turn:
         """Write what ended, promote what is due, then take up to `room` ready jobs.
 
@@ -502,6 +513,11 @@ class JobRepository(Protocol):
         A job whose worker died under its supervisor runs alone until it has ended in another way:
         a worker that runs `running` other jobs does not get it. The first of its pool gets nothing
         more then, so that what it runs can end.
+
+        When there was a job for all of its room it claims up to `ahead` more, which wait in the
+        worker: no more than a fair share of what is ready, none that belongs to a mutex, and none
+        while any limit is set, as they count as running. A store that several hosts share claims
+        none ahead: nobody could tell of a lost host's which have begun.
 
         Without `pass_on` it does not say whether there is `more`: a worker that nobody woke, and
         that goes on with the next job, changes nothing for others.

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from queuectl_engine.lifecycle import (
     FINAL,
     Completed,
-    Ending,
     Exited,
     GivenBack,
     Outcome,
@@ -21,7 +20,7 @@ from queuectl_engine.lifecycle import (
     words,
 )
 from queuectl_engine.repository.protocol import AttemptId, Ended
-from queuectl_engine.repository.values import MS, ms
+from queuectl_engine.repository.values import MS, ms, ms_or_none
 
 
 def args_of(attempt: AttemptId) -> dict[str, Any]:
@@ -41,12 +40,14 @@ class Columns(NamedTuple):
     due: int | None
     refund: int
     deaths: int
+    began: int | None
     now: int
 
 
 class History(NamedTuple):
     """What an end leaves in the history of attempts."""
 
+    began: int | None
     ended: int
     result: str
     exit_code: int | None
@@ -56,8 +57,9 @@ class History(NamedTuple):
     peak: int | None
 
 
-def columns_of(outcome: Outcome, ending: Ending, ended_at: datetime, now: datetime) -> Columns:
+def columns_of(ended: Ended, now: datetime) -> Columns:
     """How the job is written. Most have completed, and a cancel changes nothing of that."""
+    outcome, ending, ended_at = ended.outcome, ended.ending, ended.ended_at
     state, reason, finished = _became(outcome, ended_at)
     cancelled = if_cancelled(outcome)
     if_so = (state, reason, finished) if cancelled is outcome else _became(cancelled, ended_at)
@@ -71,6 +73,7 @@ def columns_of(outcome: Outcome, ending: Ending, ended_at: datetime, now: dateti
         ms(outcome.at) if isinstance(outcome, RetryAt) else None,
         int(isinstance(outcome, GivenBack)),
         int(isinstance(ending, WorkerDied) and ending.counts),
+        ms_or_none(ended.began_at),
         ms(now),
     )
 
@@ -86,6 +89,7 @@ def history_of(ended: Ended) -> History:
     ending, usage = ended.ending, ended.usage
     peak = usage.peak_memory if usage else None
     return History(
+        ms_or_none(ended.began_at),
         ms(ended.ended_at),
         result_of(ending),
         int(ending.code) if isinstance(ending, Exited) else None,

@@ -46,6 +46,11 @@ def moment_or_none(value: int | None) -> datetime | None:
     return None if value is None else moment(value)
 
 
+def ms_or_none(moment: datetime | None) -> int | None:
+    """Like `ms`, and None stays None."""
+    return None if moment is None else ms(moment)
+
+
 def labels_text(labels: Sequence[str]) -> str | None:
     """Labels as stored: NULL for none, so that jobs without them cost nothing."""
     return json.dumps(list(labels)) if labels else None

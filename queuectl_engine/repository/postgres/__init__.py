@@ -356,6 +356,7 @@ class PostgresRepository:
         now: datetime,
         running: int = 0,
         pass_on: bool = True,
+        ahead: int = 0,
     ) -> Turn:
         doubtful = list(self._doubtful)
         try:

@@ -41,6 +41,7 @@ _SETTLE: Final = f"""
     UPDATE job
        SET state = CASE WHEN cancel_ms IS NULL THEN %(state)s ELSE %(state_if_cancelled)s END,
            reason = CASE WHEN cancel_ms IS NULL THEN %(reason)s ELSE %(reason_if_cancelled)s END,
+           started_ms = coalesce(%(began)s::bigint, started_ms),
            finished_ms = CASE WHEN cancel_ms IS NULL THEN %(finished)s::bigint
                               ELSE %(finished_if_cancelled)s::bigint END,
            run_at_ms = CASE WHEN cancel_ms IS NULL THEN coalesce(%(due)s::bigint, run_at_ms)
@@ -52,7 +53,8 @@ _SETTLE: Final = f"""
     RETURNING state, {SUSPECT}, {HOOKED}
 """
 _END_ATTEMPT: Final = """
-    UPDATE attempt SET ended_ms = %(ended)s, result = %(result)s, exit_code = %(exit_code)s,
+    UPDATE attempt SET started_ms = coalesce(%(began)s::bigint, started_ms),
+                       ended_ms = %(ended)s, result = %(result)s, exit_code = %(exit_code)s,
                        signal = %(signal)s, reason = %(words)s, cpu_ms = %(cpu)s,
                        peak_kib = %(peak)s
      WHERE job = %(job)s AND number = %(number)s AND token = %(token)s
@@ -113,7 +115,7 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     Returns the state the job is in now, None when it was not ours to change.
     """
     who = args_of(ended.attempt)
-    columns = columns_of(ended.outcome, ended.ending, ended.ended_at, now)
+    columns = columns_of(ended, now)
     rows = db.run(_SETTLE, {**who, **columns._asdict(), "cause": cause_id(db, ended.signature)})
     written = {**who, "ended": ms(ended.ended_at), "result": result_of(ended.ending)}
     if not rows and db.run(_SETTLED, written):  # by a commit whose answer was lost

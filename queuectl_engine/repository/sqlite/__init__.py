@@ -447,6 +447,7 @@ class SqliteRepository:
         now: datetime,
         running: int = 0,
         pass_on: bool = True,
+        ahead: int = 0,
     ) -> Turn:
         from queuectl_engine.repository.sqlite import turning
 
@@ -454,7 +455,7 @@ class SqliteRepository:
         try:
             with self._db.writing():
                 turn, ring = turning.turn(
-                    self._db, worker, ended, room, queues, now, running, pass_on, doubtful
+                    self._db, worker, ended, room, ahead, queues, now, running, pass_on, doubtful
                 )
         except (StoredUnconfirmed, OutcomeUnknown):
             self._doubtful = doubtful

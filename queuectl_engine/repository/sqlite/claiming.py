@@ -22,6 +22,7 @@ from queuectl_engine.repository.sqlite.statements import numbered
 from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
 _ROUNDS: Final = 10  # of jobs set aside in one transaction
+_PART: Final = 4  # a worker's share is one such part of what is ready for it
 
 # Queues that have ready jobs and may start one. Running jobs are counted by triggers.
 _OPEN: Final = """
@@ -77,13 +78,19 @@ _TAKEN: Final = numbered(
       FROM job WHERE id = ?
     """
 )
+# A leader of 0 is none yet, of one that was claimed ahead; the first tick writes the real one.
 _BEGIN_ATTEMPT: Final = numbered(
     """
-    INSERT INTO attempt (job, number, token, worker, started_ms)
-    SELECT :job, :number, :token, 'w' || number, :now FROM worker WHERE id = :worker
+    INSERT INTO attempt (job, number, token, worker, started_ms, leader_pid)
+    SELECT :job, :number, :token, 'w' || number, :now, :leader FROM worker WHERE id = :worker
     """,
-    *AttemptId._fields, "now", "worker",
+    *AttemptId._fields, "now", "leader", "worker",
 )  # fmt: skip
+# Of what is ready for each worker, so that none is without work while others have it waiting.
+_SHARE: Final = f"""
+    SELECT (SELECT ifnull(sum(n), 0) FROM counter WHERE state = 'ready')
+           / (SELECT {_PART} * max(count(*), 1) FROM worker)
+"""
 _BEGUN: Final = "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND token = ?"
 _HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ?"
 # Then a job's end may let one of another queue start.
@@ -105,29 +112,40 @@ class Taken(NamedTuple):
 
 
 def claim(
-    db: Connection, worker: int, queues: Sequence[str], room: int, now: datetime, running: int = 0
+    db: Connection,
+    worker: int,
+    queues: Sequence[str],
+    room: int,
+    now: datetime,
+    running: int = 0,
+    ahead: int = 0,
 ) -> Taken:
     """Up to `room` jobs of these queues (of all when empty), now ours; we run some already.
 
-    A suspect is taken by a worker that runs nothing, and then nothing else is.
+    Then up to `ahead` more, which are to wait for room. A suspect is taken by a worker that runs
+    nothing, and then nothing else is.
     """
     claims: list[Claim] = []
     rounds = _ROUNDS
     patient = bool(room) and running + room > 1 and suspects.makes_room(db, worker)
-    while len(claims) < room:
+    most = room + min(ahead, db.value(_SHARE)) if room and ahead else room
+    while len(claims) < most:
         free = not (running or claims)
         if not (best := _best(db, queues, free or patient)):
             break
         job, priority, queue, mutex, suspect, _ = min(best, key=_rank)
         if suspect and not free:
             return Taken(claims, hold=True)
+        waits = len(claims) >= room
+        if waits and mutex is not None:
+            break
         if mutex is not None and mutexes.held(db, mutex):
             if not rounds:
                 return Taken(claims, unfinished=True)
             rounds -= 1
             mutexes.set_aside(db, mutex, queue)
             continue
-        if (taken := _take(db, job, worker, now)) is None:
+        if (taken := _take(db, job, worker, now, ahead=waits)) is None:
             break
         claims.append(taken)
         if any(other[1] == priority and other[2] != queue for other in best):
@@ -171,7 +189,7 @@ def _best(db: Connection, queues: Sequence[str], alone: bool) -> list[Row]:
     return db.run(_BEST_OF_ANY, (alone,))
 
 
-def _take(db: Connection, job: int, worker: int, now: datetime) -> Claim | None:
+def _take(db: Connection, job: int, worker: int, now: datetime, *, ahead: bool) -> Claim | None:
     token = os.urandom(16).hex()
     db.run(_TAKE, (job, token, worker, ms(now)))
     if not db.changes():
@@ -179,7 +197,7 @@ def _take(db: Connection, job: int, worker: int, now: datetime) -> Claim | None:
     rows = db.run(_TAKEN, (job,))
     taken = job_of(rows[0])
     attempt = AttemptId(job, taken.runs, token)
-    db.run(_BEGIN_ATTEMPT, (*attempt, ms(now), worker))
+    db.run(_BEGIN_ATTEMPT, (*attempt, ms(now), 0 if ahead else None, worker))
     telling.started(db, taken, now)
     db.prove(_BEGUN, attempt, f"claimed job {job}")
-    return Claim(attempt, taken, context_of(rows[0][JOB_WIDTH]))
+    return Claim(attempt, taken, context_of(rows[0][JOB_WIDTH]), ahead)

@@ -16,6 +16,7 @@ def turn(
     worker: int,
     ended: Sequence[Ended],
     room: int,
+    ahead: int,
     queues: Sequence[str],
     now: datetime,
     running: int,
@@ -34,9 +35,10 @@ def turn(
         woken += needs.release(db, now) + mutexes.loosen(db)
     found = claiming.still_held(db, doubtful)
     room = 0 if look.stop else max(0, room - len(found))
-    taken = claiming.claim(db, worker, queues, room, now, running + len(found))
+    ahead = 0 if look.limited or found else ahead
+    taken = claiming.claim(db, worker, queues, room, now, running + len(found), ahead)
     claims = doubtful[:] = found + taken.claims
-    full = room > 0 and (taken.hold or len(taken.claims) == room)
+    full = room > 0 and (taken.hold or len(taken.claims) >= room)
     more = pass_on and full and claiming.ready_left(db, queues)
     unfinished = taken.unfinished or (look.to_tell and turns.anything_to_tell(db))
     changed = look.due or look.to_tell

@@ -52,6 +52,7 @@ _SETTLE: Final = numbered(
     UPDATE job
        SET state = iif(cancel_ms IS NULL, :state, :state_if_cancelled),
            reason = iif(cancel_ms IS NULL, :reason, :reason_if_cancelled),
+           started_ms = coalesce(:began, started_ms),
            finished_ms = iif(cancel_ms IS NULL, :finished, :finished_if_cancelled),
            run_at_ms = iif(cancel_ms IS NULL, coalesce(:due, run_at_ms), run_at_ms),
            attempts = attempts - :refund,
@@ -65,7 +66,8 @@ _SETTLE: Final = numbered(
 _SETTLED: Final = numbered(f"SELECT state, {SUSPECT}, {HOOKED} FROM job WHERE id = ?")
 _END_ATTEMPT: Final = numbered(
     """
-    UPDATE attempt SET ended_ms = :ended, result = :result, exit_code = :exit_code,
+    UPDATE attempt SET started_ms = coalesce(:began, started_ms), ended_ms = :ended,
+                       result = :result, exit_code = :exit_code,
                        signal = :signal, reason = :words, cpu_ms = :cpu, peak_kib = :peak
      WHERE job = :job AND number = :number AND token = :token
     """,
@@ -134,7 +136,7 @@ def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State 
     Returns the state the job is in now, None when it was not ours to change.
     """
     attempt, result = ended.attempt, result_of(ended.ending)
-    columns = columns_of(ended.outcome, ended.ending, ended.ended_at, now)
+    columns = columns_of(ended, now)
     db.run(_SETTLE, (*columns, _cause_id(db, ended.signature), attempt.job, attempt.token))
     mine = bool(db.changes())
     written = (*attempt, ms(ended.ended_at), result)

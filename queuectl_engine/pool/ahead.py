@@ -1,0 +1,117 @@
+"""What a worker has claimed ahead: jobs that wait in it until those before them have ended.
+
+Only while its jobs are so short that a transaction for each takes about as long as they do: then
+some share one. A job that takes longer than that gives back what waits behind it.
+
+Which of them have begun is noted in a file of the worker, just before each begins. After a SIGKILL
+whoever takes over reads it: what has not begun is given back, and nothing is charged for it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from math import inf
+from pathlib import Path
+from typing import Final
+
+from queuectl_engine import private
+from queuectl_engine.repository.protocol import Claim
+
+_MOST: Final = 15  # more of them gain little
+_SHORT_FOR_ONE: Final = 8  # short jobs in a row, for each that is claimed ahead
+_PATIENCE: Final = 0.025  # seconds that one may take to make room for the next
+_NAME: Final = "worker-{}.begun"
+_TOKEN: Final = 32  # bytes
+
+
+class Ahead:
+    """The jobs that wait in a worker, in their order; of each that begins it is known.
+
+    Owns its file, which is removed with `close`.
+    """
+
+    def __init__(self, directory: Path, worker: int) -> None:
+        """Nothing waits. `directory` is that of the worker's pool."""
+        self._waiting: deque[Claim] = deque()
+        self._short = 0
+        self._until = inf
+        self._path = begun_file(directory, worker)
+        self._descriptor = -1
+        self._places: dict[str, int] = {}  # in the file, of those that are not settled
+        self._free: list[int] = []
+
+    def __bool__(self) -> bool:
+        """Whether any job waits."""
+        return bool(self._waiting)
+
+    @property
+    def until(self) -> float:
+        """When, by the monotonic clock, what waits has waited too long for the one before it."""
+        return self._until
+
+    def wanted(self) -> int:
+        """How many jobs to claim for which there is no room yet."""
+        return 0 if self._waiting else min(_MOST, self._short // _SHORT_FOR_ONE)
+
+    def ended(self, *, soon: bool) -> None:
+        """A job that ran here has ended, soon after its start or not."""
+        self._short = self._short + 1 if soon else self._short // 2
+
+    def wait(self, claims: Sequence[Claim]) -> None:
+        """Let these wait for room."""
+        self._waiting.extend(claims)
+        self._look_at_the_time()
+
+    def next(self, now: datetime) -> Claim:
+        """The first that waits, which begins now."""
+        claim = self._waiting.popleft()
+        self._look_at_the_time()
+        return claim._replace(job=claim.job._replace(started_at=now))
+
+    def give_up(self) -> list[Claim]:
+        """All that waits, as it will not begin here."""
+        given_up = list(self._waiting)
+        self._waiting.clear()
+        self._short, self._until = 0, inf
+        return given_up
+
+    def begin(self, token: str) -> None:
+        """Note that it begins. Raises OSError: then it must not begin."""
+        if self._descriptor < 0:
+            self._descriptor = private.open_file(self._path, os.O_WRONLY)
+        place = self._free.pop() if self._free else len(self._places)
+        self._places[token] = place
+        os.pwrite(self._descriptor, token.encode("ascii"), place * _TOKEN)
+
+    def settled(self, token: str) -> None:
+        """Nobody will ask any more whether it began."""
+        if (place := self._places.pop(token, None)) is not None:
+            self._free.append(place)
+
+    def close(self) -> None:
+        """Everything is settled, or a rescuer needs the file no more."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._path.unlink(missing_ok=True)
+
+    def _look_at_the_time(self) -> None:
+        self._until = time.monotonic() + _PATIENCE if self._waiting else inf
+
+
+def begun_file(directory: Path, worker: int) -> Path:
+    """Where a worker of the pool in this directory notes what begins, of what it claimed ahead."""
+    return directory / _NAME.format(worker)
+
+
+def begun_by(directory: Path, worker: int) -> frozenset[str]:
+    """The tokens that a worker noted, long settled ones among them."""
+    with suppress(FileNotFoundError):
+        noted = begun_file(directory, worker).read_text(encoding="ascii", errors="replace")
+        return frozenset(noted[at : at + _TOKEN] for at in range(0, len(noted), _TOKEN))
+    return frozenset()
