@@ -71,7 +71,7 @@ _FULL_PAUSE: Final = 1.0
 _SPACE_EVERY: Final = 0.1
 _SYNC_WITHIN: Final = 1.0  # of a commit; then it is on disk
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
-_SETTLE_WITHIN: Final = 0.01  # of an end, while jobs that were claimed ahead begin first
+_SETTLE_WITHIN: Final = 0.025  # of an end, while jobs that were claimed ahead begin first
 _TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
 

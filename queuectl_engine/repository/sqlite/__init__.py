@@ -559,7 +559,7 @@ class SqliteRepository:
         from queuectl_engine.repository.sqlite import turns
 
         with self._db.writing():
-            settled = [turns.settle(self._db, one, now) for one in ended]
+            settled = turns.settle(self._db, ended, now)
         self.ring()
         return tuple(verdict for verdict, _ in settled)
 

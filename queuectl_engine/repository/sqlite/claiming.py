@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from queuectl_engine.repository.protocol import AttemptId, Claim
@@ -47,6 +48,11 @@ _BEST: Final = f"""
          ORDER BY job.priority DESC, job.id LIMIT 1)
      WHERE {_READY}
 """
+# What comes after it in its queue, while no other queue has any; it is the first of them itself.
+_IN_LINE: Final = f"""
+    SELECT id, mutex FROM job INDEXED BY job_ready
+     WHERE queue = ? AND state = 'ready' AND NOT {SUSPECT} ORDER BY priority DESC, id LIMIT ?
+"""
 _READY_LEFT: Final = f"SELECT 1 FROM {_OPEN} WHERE {_READY} LIMIT 1"
 _SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
 
@@ -75,7 +81,7 @@ _TAKE: Final = numbered(
 _TAKEN: Final = numbered(
     f"""
     SELECT {JOB}, (SELECT body FROM context WHERE context.id = job.context)
-      FROM job WHERE id = ?
+      FROM job WHERE id = ? AND token = ?
     """
 )
 # A leader of 0 is none yet, of one that was claimed ahead; the first tick writes the real one.
@@ -119,16 +125,18 @@ def claim(
     now: datetime,
     running: int = 0,
     ahead: int = 0,
+    *,
+    limited: bool = True,
 ) -> Taken:
     """Up to `room` jobs of these queues (of all when empty), now ours; we run some already.
 
     Then up to `ahead` more, which are to wait for room. A suspect is taken by a worker that runs
-    nothing, and then nothing else is.
+    nothing, and then nothing else is. `limited`: whether any limit may be set.
     """
     claims: list[Claim] = []
     rounds = _ROUNDS
     patient = bool(room) and running + room > 1 and suspects.makes_room(db, worker)
-    most = room + min(ahead, db.value(_SHARE)) if room and ahead else room
+    most = room + (_share(db, ahead) if room and not limited else 0)
     while len(claims) < most:
         free = not (running or claims)
         if not (best := _best(db, queues, free or patient)):
@@ -136,8 +144,7 @@ def claim(
         job, priority, queue, mutex, suspect, _ = min(best, key=_rank)
         if suspect and not free:
             return Taken(claims, hold=True)
-        waits = len(claims) >= room
-        if waits and mutex is not None:
+        if mutex is not None and len(claims) >= room:
             break
         if mutex is not None and mutexes.held(db, mutex):
             if not rounds:
@@ -145,9 +152,13 @@ def claim(
             rounds -= 1
             mutexes.set_aside(db, mutex, queue)
             continue
-        if (taken := _take(db, job, worker, now, ahead=waits)) is None:
+        alone = limited or suspect or mutex is not None or len(best) > 1
+        jobs = [job] if alone else _in_line(db, job, queue, most - len(claims))
+        waits = [place >= room for place in range(len(claims), len(claims) + len(jobs))]
+        taken = _take(db, jobs, waits, worker, now)
+        claims += taken
+        if not taken:
             break
-        claims.append(taken)
         if any(other[1] == priority and other[2] != queue for other in best):
             db.run(_TURN, (queue,))
         if suspect:
@@ -189,15 +200,40 @@ def _best(db: Connection, queues: Sequence[str], alone: bool) -> list[Row]:
     return db.run(_BEST_OF_ANY, (alone,))
 
 
-def _take(db: Connection, job: int, worker: int, now: datetime, *, ahead: bool) -> Claim | None:
-    token = os.urandom(16).hex()
-    db.run(_TAKE, (job, token, worker, ms(now)))
-    if not db.changes():
-        return None
-    rows = db.run(_TAKEN, (job,))
-    taken = job_of(rows[0])
-    attempt = AttemptId(job, taken.runs, token)
-    db.run(_BEGIN_ATTEMPT, (*attempt, ms(now), 0 if ahead else None, worker))
+def _share(db: Connection, ahead: int) -> int:
+    return min(ahead, db.value(_SHARE)) if ahead else 0
+
+
+def _in_line(db: Connection, job: int, queue: int, count: int) -> list[int]:
+    """This job, the best of its queue, and what comes next there, up to one that has a mutex."""
+    if count == 1:
+        return [job]
+    found = db.run(_IN_LINE, (queue, count))
+    return [job for job, _ in takewhile(lambda row: row[1] is None, found)]
+
+
+def _take(
+    db: Connection, jobs: Sequence[int], waits: Sequence[bool], worker: int, now: datetime
+) -> list[Claim]:
+    """Make these ours, as far as they are to be had; `waits` says which are claimed ahead."""
+    at = ms(now)
+    tokens = [os.urandom(16).hex() for _ in jobs]
+    db.run_many(_TAKE, [(job, token, worker, at) for job, token in zip(jobs, tokens, strict=True)])
+    rows = db.run_many(_TAKEN, [*zip(jobs, tokens, strict=True)])
+    if not rows:  # nobody knows this worker any more
+        return []
+    taken = [job_of(row) for row in rows]
+    attempts = [
+        AttemptId(job.id, job.runs, token) for job, token in zip(taken, tokens, strict=True)
+    ]
+    leaders = [0 if ahead else None for ahead in waits]
+    db.run_many(
+        _BEGIN_ATTEMPT,
+        [(*one, at, leader, worker) for one, leader in zip(attempts, leaders, strict=True)],
+    )
     telling.started(db, taken, now)
-    db.prove(_BEGUN, attempt, f"claimed job {job}")
-    return Claim(attempt, taken, context_of(rows[0][JOB_WIDTH]), ahead)
+    db.prove(_BEGUN, attempts[-1], f"claimed job {attempts[-1].job}")
+    return [
+        Claim(attempt, job, context_of(row[JOB_WIDTH]), ahead)
+        for attempt, job, row, ahead in zip(attempts, taken, rows, waits, strict=True)
+    ]

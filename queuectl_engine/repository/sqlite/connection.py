@@ -45,6 +45,7 @@ _LOG_LIMIT: Final = 16 * 1024 * 1024
 _LATE: Final = 4
 _FEW_PAGES: Final = 500
 _RESTART_PATIENCE: Final = 0.02  # seconds; while it waits for readers it keeps writers waiting
+_STATEMENTS: Final = 512  # prepared ones: each use takes a place, and 16 jobs a turn use 130
 _FIRST_PAUSE: Final = 400e-6  # seconds, between two looks for a lock
 _SHORT_WAIT: Final = 5e-3
 _LONGEST_PAUSE: Final = 10e-3
@@ -163,26 +164,26 @@ class Connection:
 
         Always to the end: an apsw cursor that stands on a row of RETURNING keeps the write lock.
         """
+        return self._run(sql, args, many=False)
+
+    def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Execute one statement for each of these rows of values; all rows that they return."""
+        return self._run(sql, rows, many=True)
+
+    def _run(self, sql: str, args: Any, *, many: bool) -> list[Row]:
         if self._forks != _forks:  # as `_guarded`, which takes as long as a small statement
             raise _forked()
         with self._lock:
             try:
                 if self._stale:
                     self._open_again()
-                return self._cursor.execute(sql, args).fetchall()
+                cursor = self._cursor
+                found = cursor.executemany(sql, args) if many else cursor.execute(sql, args)
+                return found.fetchall()
             except (OverflowError, UnicodeEncodeError) as error:
                 raise unbindable(error) from error
             except FOREIGN as error:
                 raise self._as_ours(error) from error
-
-    def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Execute one statement for each row of values."""
-        with self._guarded():
-            try:
-                for _ in self._raw.executemany(sql, rows):
-                    pass
-            except (OverflowError, UnicodeEncodeError) as error:
-                raise unbindable(error) from error
 
     def value(self, sql: str, args: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
         """The first column of the first row, None without one."""
@@ -406,7 +407,7 @@ class Connection:
         mode = apsw.SQLITE_OPEN_READONLY if still else apsw.SQLITE_OPEN_READWRITE
         name = _immutable(self.path) if still else self.path
         flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if still else 0)
-        self._raw = apsw.Connection(name, flags)
+        self._raw = apsw.Connection(name, flags, statementcachesize=_STATEMENTS)
         self._cursor = self._raw.cursor()  # to make one takes as long as a small statement
         self._full, self._log_pages = True, 0
         try:

@@ -169,7 +169,7 @@ def _lose_running(db: Connection, user: str, now: datetime) -> dict[int, JobStat
     for orphan in pools.all_held(db):
         ending = WorkerDied(supervised=False)
         outcome = outcome_of(orphan.job, ending, Backoff(), now)
-        _, state = turns.settle(db, Ended(orphan.attempt, ending, outcome, now), now)
+        ((_, state),) = turns.settle(db, [Ended(orphan.attempt, ending, outcome, now)], now)
         assert state is not None
         lost[orphan.job.id] = OUTWARD[state]
     acts.note(db, list(lost), "restored", user, now, _WAS_RUNNING)

@@ -6,6 +6,7 @@ All it has to say is read from the job, the event or the attempt, while they are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -38,15 +39,29 @@ def acted(db: Connection, count: int) -> None:
         db.run(_MANY, {"kind": Kind.ACT, "ref": first, "n": count})
 
 
-def started(db: Connection, job: Job, now: datetime) -> None:
-    """An attempt began; `job` is as its claim left it."""
-    kind = Kind.RETRY if job.attempts > 1 else Kind.FIRST
-    db.run(_ONE, (kind, job.id, job.runs, max(0, ms(now) - ms(job.run_at))))
+def started(db: Connection, jobs: Sequence[Job], now: datetime) -> None:
+    """Attempts began; the jobs are as their claims left them."""
+    at = ms(now)
+    db.run_many(
+        _ONE,
+        [
+            (
+                Kind.RETRY if job.attempts > 1 else Kind.FIRST,
+                job.id,
+                job.runs,
+                max(0, at - ms(job.run_at)),
+            )
+            for job in jobs
+        ],
+    )
 
 
-def ended(db: Connection, attempt: AttemptId, state: State) -> None:
-    """It was settled, and its job is in this state now."""
-    db.run(_ONE, (Kind.ENDED, attempt.job, attempt.number, STATES.index(state)))
+def ended(db: Connection, attempts: Sequence[AttemptId], states: Sequence[State]) -> None:
+    """They were settled, and their jobs are in these states now."""
+    told = zip(attempts, states, strict=True)
+    db.run_many(
+        _ONE, [(Kind.ENDED, job, number, STATES.index(state)) for (job, number, _), state in told]
+    )
 
 
 def late(db: Connection, attempt: AttemptId) -> None:

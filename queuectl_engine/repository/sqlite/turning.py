@@ -28,15 +28,17 @@ def turn(
     `doubtful` are claims of a turn of which nobody could say whether it was committed; afterwards
     those of this one.
     """
-    settled = [turns.settle(db, one, now) for one in ended]
+    settled = turns.settle(db, ended, now)
     look = turns.look(db, worker, now)
     woken = turns.promote(db, now) if look.due else 0
     if look.to_tell:
         woken += needs.release(db, now) + mutexes.loosen(db)
     found = claiming.still_held(db, doubtful)
     room = 0 if look.stop else max(0, room - len(found))
-    ahead = 0 if look.limited or found else ahead
-    taken = claiming.claim(db, worker, queues, room, now, running + len(found), ahead)
+    ahead = 0 if found else ahead
+    taken = claiming.claim(
+        db, worker, queues, room, now, running + len(found), ahead, limited=look.limited
+    )
     claims = doubtful[:] = found + taken.claims
     full = room > 0 and (taken.hold or len(taken.claims) >= room)
     more = pass_on and full and claiming.ready_left(db, queues)

@@ -101,7 +101,7 @@ _LEADER: Final = """
     UPDATE attempt SET leader_pid = :pid, leader_ticks = :ticks
      WHERE job = :job AND number = :number AND token = :token
 """
-_HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ? AND state = 'processing'"
+_HELD: Final = "SELECT token FROM job WHERE id = ? AND token = ? AND state = 'processing'"
 _CANCELS: Final = """
     SELECT token FROM json_each(:jobs) AS running JOIN job ON job.id = running.value
      WHERE job.cancel_ms IS NOT NULL AND job.worker = :worker
@@ -130,39 +130,68 @@ PROMOTE: Final = """
 """
 
 
-def settle(db: Connection, ended: Ended, now: datetime) -> tuple[Verdict, State | None]:
-    """Write the outcome if the attempt still holds its job, else keep it as evidence.
+def settle(
+    db: Connection, ended: Sequence[Ended], now: datetime
+) -> list[tuple[Verdict, State | None]]:
+    """Write the outcomes of attempts that still hold their jobs, keep the others as evidence.
 
-    Returns the state the job is in now, None when it was not ours to change.
+    Returns for each the state that the job is in now, None when it was not ours to change. Each
+    statement runs for all of them before the next one does.
     """
+    if not ended:
+        return []
+    which = [(one.attempt.job, one.attempt.token) for one in ended]
+    held = {token for (token,) in db.run_many(_HELD, which)}
+    mine = [one for one in ended if one.attempt.token in held]
+    states = iter(_settle_held(db, mine, now) if mine else ())
+    return [
+        (Verdict.SETTLED, next(states))
+        if one.attempt.token in held
+        else (_settle_late(db, one), None)
+        for one in ended
+    ]
+
+
+def _settle_held(db: Connection, ended: Sequence[Ended], now: datetime) -> list[State]:
+    jobs = [
+        (*columns_of(one, now), _cause_id(db, one.signature), one.attempt.job, one.attempt.token)
+        for one in ended
+    ]
+    db.run_many(_SETTLE, jobs)
+    db.run_many(_END_ATTEMPT, [(*history_of(one), *one.attempt) for one in ended])
+    for one in ended:
+        _write_output(db, one.attempt, one.output)
+    last = ended[-1]
+    db.prove(_WRITTEN, _as_written(last), f"settled job {last.attempt.job}")
+    found = db.run_many(_SETTLED, [(one.attempt.job,) for one in ended])
+    states = [STATE_OF[state] for state, *_ in found]
+    telling.ended(db, [one.attempt for one in ended], states)
+    for one, state, (_, was_suspect, *hooked) in zip(ended, states, found, strict=True):
+        suspects.settled(db, one.attempt.job, state, one.ending, was=bool(was_suspect))
+        hooks.settled(db, one.attempt.job, state, tuple(hooked), one.ending, now)
+    return states
+
+
+def _settle_late(db: Connection, ended: Ended) -> Verdict:
+    """Keep it as evidence, unless a COMMIT that was said to have failed has written it."""
+    if db.run(_WRITTEN, _as_written(ended)):
+        return Verdict.SETTLED
     attempt, result = ended.attempt, result_of(ended.ending)
-    columns = columns_of(ended, now)
-    db.run(_SETTLE, (*columns, _cause_id(db, ended.signature), attempt.job, attempt.token))
-    mine = bool(db.changes())
-    written = (*attempt, ms(ended.ended_at), result)
-    if not mine and db.run(_WRITTEN, written):  # by a COMMIT that was said to have failed
-        return Verdict.SETTLED, None
-    if not mine:
-        late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
-        db.run(_KEEP_LATE, {**args_of(attempt), "late": late, "result": result})
-        telling.late(db, attempt)
-        return Verdict.LOST, None
-    db.run(_END_ATTEMPT, (*history_of(ended), *attempt))
-    _write_output(db, attempt, ended.output)
-    db.prove(_WRITTEN, written, f"settled job {attempt.job}")
-    ((now_is, was_suspect, *hooked),) = db.run(_SETTLED, (attempt.job,))
-    state = STATE_OF[now_is]
-    telling.ended(db, attempt, state)
-    suspects.settled(db, attempt.job, state, ended.ending, was=bool(was_suspect))
-    hooks.settled(db, attempt.job, state, tuple(hooked), ended.ending, now)
-    return Verdict.SETTLED, state
+    late = f"{words(ended.ending)}, reported {ended.ended_at.isoformat(timespec='seconds')}"
+    db.run(_KEEP_LATE, {**args_of(attempt), "late": late, "result": result})
+    telling.late(db, attempt)
+    return Verdict.LOST
+
+
+def _as_written(ended: Ended) -> tuple[object, ...]:
+    return (*ended.attempt, ms(ended.ended_at), result_of(ended.ending))
 
 
 def give_back(db: Connection, claims: Sequence[Claim]) -> None:
     """Undo claims of which nothing was started."""
     for claim in claims:
         begun, ending = claim.job.started_at or claim.job.updated_at, ForcedStop()
-        settle(db, Ended(claim.attempt, ending, GivenBack(words(ending)), begun), begun)
+        settle(db, [Ended(claim.attempt, ending, GivenBack(words(ending)), begun)], begun)
 
 
 def progress(db: Connection, item: Progress) -> None:
