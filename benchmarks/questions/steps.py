@@ -22,11 +22,11 @@ import apsw
 from benchmarks.harness import Answer, Bench, Case
 from benchmarks.pools import database, raced
 from benchmarks.questions.runners import pool_rate, xargs_rate
-from benchmarks.questions.storing import completed, registered
+from benchmarks.questions.storing import AT_ONCE, completed, registered
 from queuectl_engine.repository.protocol import Ended
 
 LAUNCHERS: Final = 2
-_SPARE: Final = 100  # jobs that are claimed and not counted
+_SPARE: Final = 200  # jobs that are claimed and not counted
 
 _SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 OneJob = Callable[[], None]
@@ -98,8 +98,8 @@ def _steps(bench: Bench, line: str, synchronous: str) -> Answer:
     answer.text = (
         "All but `xargs` start the line from Python with posix_spawn, without a shell where it "
         "needs none. The bare transaction has one table of four columns, one index, no history, no "
-        "counters and no checks. Between a turn in it and queuectl lie output, times, signals, the "
-        "log, environments and the lease."
+        "counters and no checks. Between the last two lie output, times, signals, the log and "
+        "environments. A pool claims so many in a turn once its jobs have been short for a while."
     )
     return answer
 
@@ -156,26 +156,39 @@ def _stored(job: _Job, _: int) -> Iterator[OneJob]:
 
 
 @contextmanager
-def _turning(job: _Job, number: int) -> Iterator[OneJob]:
-    """Settle and claim as a worker does."""
+def _turning(job: _Job, number: int, *, at_once: int = 1) -> Iterator[OneJob]:
+    """Settle and claim as a worker does, so many in a turn."""
     with registered(job.directory / "queue.db", number) as (repository, worker):
         ended: list[Ended] = []
+        left = 0
 
         def one() -> None:
-            now = datetime.now(UTC)
-            turn = repository.settle_and_claim(worker, ended, room=1, queues=(), now=now)
+            nonlocal left
+            if not left:
+                now = datetime.now(UTC)
+                turn = repository.settle_and_claim(
+                    worker, ended, room=1, ahead=at_once - 1, queues=(), now=now
+                )
+                ended[:], left = completed(turn, now), len(turn.claims)
             job.run()
-            ended[:] = completed(turn, now)
+            left -= 1
 
         yield one
 
 
-_MAKE: Final = {"bare": _bare, "isolated": _isolated, "stored": _stored, "turning": _turning}
+_MAKE: Final = {
+    "bare": _bare,
+    "isolated": _isolated,
+    "stored": _stored,
+    "turning": _turning,
+    "busy": partial(_turning, at_once=AT_ONCE),
+}
 STEPS: Final = {
     "posix_spawn and wait": "bare",
     "… a session, default signals, two pipes, a pidfd": "isolated",
     "… settle and claim in one bare transaction": "stored",
     "… in a worker's turn instead": "turning",
+    f"… in a worker's turn for {AT_ONCE} jobs": "busy",
 }
 
 

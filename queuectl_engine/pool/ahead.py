@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -67,11 +66,11 @@ class Ahead:
         self._waiting.extend(claims)
         self._look_at_the_time()
 
-    def next(self, now: datetime) -> Claim:
+    def next(self) -> Claim:
         """The first that waits, which begins now."""
         claim = self._waiting.popleft()
         self._look_at_the_time()
-        return claim._replace(job=claim.job._replace(started_at=now))
+        return claim
 
     def give_up(self) -> list[Claim]:
         """All that waits, as it will not begin here."""

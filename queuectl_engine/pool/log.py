@@ -20,12 +20,16 @@ from queuectl_engine.safe_text import safe_text
 
 _STDERR: Final = 2
 _LARGEST: Final = 10 * 1024 * 1024
+_AT_ONCE: Final = 2048  # characters; a pipe takes 4096 bytes from each writer as a whole
 _LOOK_EVERY: Final = 0.5  # seconds between two looks whether the file was rotated
 _PLAIN: Final = re.compile(r"[ !#-~]*").fullmatch  # what needs no quotes and hides nothing
 
 
 class Log:
-    """Writes whole lines in single writes, so that the processes of a pool may share it."""
+    """Writes whole lines in single writes, so that the processes of a pool may share it.
+
+    Each at once, but after `gather` only with `flush`, or when they are many.
+    """
 
     def __init__(self, form: str, path: Path, *, to_file: bool) -> None:
         """`form` is text or json; to standard error, or to the file at `path`."""
@@ -35,6 +39,8 @@ class Log:
         self._file = (0, 0)
         self._look_at = 0.0
         self._descriptor = _STDERR
+        self._gathering = False
+        self._gathered = ""
         if to_file:
             self.to_file()
 
@@ -48,14 +54,29 @@ class Log:
     def __call__(self, event: str, **fields: object) -> None:
         """Write one event. Foreign text is made harmless unless it is JSON, which escapes it."""
         line = self._as_json(event, fields) if self._json else _as_text(event, fields)
+        if len(self._gathered) + len(line) > _AT_ONCE:
+            self.flush()
+        self._gathered += line
+        if not self._gathering:
+            self.flush()
+
+    def gather(self) -> None:
+        """From now on keep lines until `flush`: a write for each is dear to who has many."""
+        self._gathering = True
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if not self._gathered:
+            return
+        lines, self._gathered = self._gathered.encode("utf-8", "backslashreplace"), ""
         try:
             self._reopen_if_rotated()
-            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+            os.write(self._descriptor, lines)
         except OSError:  # the terminal or the pipe is gone, or the disk is full
             if self._descriptor == _STDERR:
                 with suppress(OSError):
                     self.to_file()
-                    os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+                    os.write(self._descriptor, lines)
 
     def rotate(self) -> None:
         """Start a new file when this one has grown large; one old one is kept."""

@@ -80,10 +80,15 @@ class Run:
         grace: float,
         output_limit: int,
         clock: Callable[[], datetime] | None = None,
+        began_at: datetime | None = None,
     ) -> None:
-        """Does not start it. `grace`: seconds between SIGTERM and SIGKILL."""
+        """Does not start it. `grace`: seconds between SIGTERM and SIGKILL.
+
+        `began_at` only when that is not at its claim.
+        """
         self._clock = clock or partial(datetime.now, UTC)
         self.claim = claim
+        self._began_at = began_at
         self.pid = 0
         self.pidfd = -1
         self.streams: dict[int, Stream] = {}
@@ -261,10 +266,9 @@ class Run:
         if not isinstance(outcome, Completed):
             signature = signature_of(job.command, job.argv, ending, self._output.last_line)
         output = self._take_output(self._ended_at, last=True)
-        began_at = job.started_at if self.claim.ahead else None
         return Ended(
             self.claim.attempt, ending, outcome, self._ended_at, output, signature, self._usage,
-            began_at,
+            self._began_at,
         )  # fmt: skip
 
     def _read_the_rest(self) -> None:

@@ -141,6 +141,7 @@ class Worker:
         watch_signals(self._listener, self._heard)
         if self._lease.ends:
             self._fence.start()
+        self._log.gather()
         while True:
             if self._lease.ends:
                 self._mind_the_lease()
@@ -152,6 +153,8 @@ class Worker:
                 break
             room = self._room() > 0
             self._bell.want(room)
+            if not self._ahead:
+                self._log.flush()
             self._listener.wait(self._patience(room=room))
             self._on_time()
         if self._lease.ends:
@@ -233,7 +236,7 @@ class Worker:
         if self._ahead and (self._stopping or time.monotonic() < self._full_until):
             self._give_back_waiting("its worker takes nothing more")
         while (room := self._room()) and self._ahead:
-            self._start(self._ahead.next(self._repository.clock()))
+            self._start(self._ahead.next())
         return room
 
     def _give_back_waiting(self, why: str) -> None:
@@ -319,6 +322,7 @@ class Worker:
             grace=self._options.grace,
             output_limit=self._options.output_limit,
             clock=self._repository.clock,
+            began_at=self._repository.clock() if claim.ahead else None,
         )
         self._log(
             "started",
@@ -421,7 +425,7 @@ class Worker:
     def _tell(self, claim: Claim, ended: Ended, verdict: Verdict) -> None:
         outcome, late = ended.outcome, verdict is Verdict.LOST
         retry = outcome.at if isinstance(outcome, RetryAt) else None
-        ran = ended.ended_at - (claim.job.started_at or ended.ended_at)
+        ran = ended.ended_at - (ended.began_at or claim.job.started_at or ended.ended_at)
         self._log(
             "late" if late else state_after(outcome),
             worker=self._name,

@@ -44,6 +44,8 @@ def work(post: Post) -> None:
     except QueuectlError as error:
         log("failed", worker=post.row.name, error=str(error))
         sys.exit(error.exit_code)
+    finally:
+        log.flush()
 
 
 def _open(post: Post) -> JobRepository:
