@@ -189,7 +189,7 @@ class Worker:
             room = self._begin_waiting()
             if not (self._ended or (room and self._should_look())):
                 return
-            if time.monotonic() < max(self._busy_until, self._settle_at if self._ahead else 0.0):
+            if time.monotonic() < self._turn_at():
                 return
             now = self._repository.clock()
             try:
@@ -230,6 +230,10 @@ class Worker:
         self._heed(turn.stop)
         if turn.more and (turn.claims or turn.hold):
             self._repository.ring(self._post.pool, wake_fd=self._bell.descriptor)
+
+    def _turn_at(self) -> float:
+        """When what has ended is to be settled: later, while what waits can begin."""
+        return max(self._busy_until, self._settle_at) if self._ahead else self._busy_until
 
     def _begin_waiting(self) -> int:
         """Begin what waits as far as there is room; how much room is left."""
@@ -504,7 +508,7 @@ class Worker:
         now = time.monotonic()
         times = [self._sync_at, self._ahead.until, *(run.wake_at for run in self._runs.values())]
         if self._ended:
-            times.append(max(self._busy_until, self._settle_at if self._ahead else 0.0))
+            times.append(self._turn_at())
         elif room:
             times.append(max(self._look_at, self._busy_until))
         elif now < self._full_until:
