@@ -50,8 +50,9 @@ _BEST: Final = f"""
 """
 # What comes after it in its queue, while no other queue has any; it is the first of them itself.
 _IN_LINE: Final = f"""
-    SELECT id, mutex FROM job INDEXED BY job_ready
-     WHERE queue = ? AND state = 'ready' AND NOT {SUSPECT} ORDER BY priority DESC, id LIMIT ?
+    SELECT id, mutex, {SUSPECT} FROM job INDEXED BY job_ready
+     WHERE queue = ? AND state = 'ready' AND (? OR NOT {SUSPECT})
+     ORDER BY priority DESC, id LIMIT ?
 """
 _READY_LEFT: Final = f"SELECT 1 FROM {_OPEN} WHERE {_READY} LIMIT 1"
 _SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
@@ -153,7 +154,7 @@ def claim(
             mutexes.set_aside(db, mutex, queue)
             continue
         alone = limited or suspect or mutex is not None or len(best) > 1
-        jobs = [job] if alone else _in_line(db, job, queue, most - len(claims))
+        jobs = [job] if alone else _in_line(db, job, queue, patient, most - len(claims))
         waits = [place >= room for place in range(len(claims), len(claims) + len(jobs))]
         taken = _take(db, jobs, waits, worker, now)
         claims += taken
@@ -204,12 +205,12 @@ def _share(db: Connection, ahead: int) -> int:
     return min(ahead, db.value(_SHARE)) if ahead else 0
 
 
-def _in_line(db: Connection, job: int, queue: int, count: int) -> list[int]:
-    """This job, the best of its queue, and what comes next there, up to one that has a mutex."""
+def _in_line(db: Connection, job: int, queue: int, patient: bool, count: int) -> list[int]:
+    """This job, the best of its queue, and what comes next there and may run beside others."""
     if count == 1:
         return [job]
-    found = db.run(_IN_LINE, (queue, count))
-    return [job for job, _ in takewhile(lambda row: row[1] is None, found)]
+    found = db.run(_IN_LINE, (queue, patient, count))
+    return [each for each, *_ in takewhile(lambda row: row[1] is None and not row[2], found)]
 
 
 def _take(
