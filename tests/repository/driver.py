@@ -98,10 +98,18 @@ class Driver:
         room: int = 0,
         queues: Sequence[str] = (),
         worker: int | None = None,
+        running: int = 0,
+        ahead: int = 0,
     ) -> Turn:
         """One turn of a worker."""
         return self.repo.settle_and_claim(
-            worker or self.worker, ended, room=room, queues=queues, now=self.now
+            worker or self.worker,
+            ended,
+            room=room,
+            queues=queues,
+            now=self.now,
+            running=running,
+            ahead=ahead,
         )
 
     def claim(self, *queues: str, worker: int | None = None) -> Claim:

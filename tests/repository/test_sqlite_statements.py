@@ -108,6 +108,20 @@ def test_jobs_that_end_together_share_a_turn(counted: Counted) -> None:
     assert seen.count("COMMIT") == 1
 
 
+def test_jobs_that_are_claimed_ahead_share_a_turn(counted: Counted) -> None:
+    """Eight of them cost what belongs to each, and the rest of the turn once."""
+    drive, db = counted
+    claims = drive.turn(room=8).claims
+    with statements(db) as seen:
+        turn = drive.turn(*(drive.ended(claim, Exited(0)) for claim in claims), room=1, ahead=7)
+
+    assert [claim.ahead for claim in turn.claims] == [False] + [True] * 7
+    # BEGIN, our file, what there is to know, our share, the best job, those in line with it, more,
+    # COMMIT; then what each end costs, and each claim
+    assert len(seen) <= 8 + 8 * 5 + 8 * 4, "\n".join(seen)
+    assert seen.count("COMMIT") == 1
+
+
 def test_a_turn_makes_no_temporary_table(counted: Counted) -> None:
     """Each costs more than a small statement: RETURNING, UNION, ORDER BY of a join, long INs."""
     drive, db = counted

@@ -1,0 +1,628 @@
+"""Jobs that wait in a worker for its room: each runs once, and whoever dies takes none with it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from math import inf
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from queuectl_engine import Engine, JobState
+from queuectl_engine.errors import StorageMoved
+from queuectl_engine.job import State, View
+from queuectl_engine.lifecycle import Exited, NotStarted
+from queuectl_engine.pool.ahead import Ahead, begun_by, begun_file
+from queuectl_engine.pool.log import Log
+from queuectl_engine.pool.options import PoolOptions
+from queuectl_engine.pool.receipts import read_receipts, receipts_file
+from queuectl_engine.pool.rescue import rescue_worker
+from queuectl_engine.pool.runner import NotRun, Run
+from queuectl_engine.pool.worker import Post, Worker
+from queuectl_engine.repository import open_repository
+from queuectl_engine.repository.protocol import Leader, Progress
+from tests.pool.conftest import StartPool, ended, running
+from tests.repository.driver import Driver
+from tests.samples import NOON, new
+from tests.waiting import until
+
+WORKER = 7
+MOST = 15
+TOKENS = [f"{n:032x}" for n in range(20)]
+
+Eager = Callable[..., None]
+
+
+# -- what waits, and what has begun
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Driver]:
+    """A database with forty ready jobs of one try, and one worker."""
+    with closing(open_repository(str(tmp_path / "queue.db"), create=True)) as repository:
+        drive = Driver(repository)
+        for _ in range(40):
+            drive.add(max_retries=0)
+        yield drive
+
+
+def test_one_more_is_wanted_for_every_eight_short_jobs_in_a_row(tmp_path: Path) -> None:
+    ahead = Ahead(tmp_path, WORKER)
+    wanted = []
+    for _ in range(200):
+        wanted.append(ahead.wanted())
+        ahead.ended(soon=True)
+
+    assert wanted == [min(MOST, n // 8) for n in range(200)]
+    ahead.ended(soon=False)
+    assert ahead.wanted() == 12
+    for _ in range(4):
+        ahead.ended(soon=False)
+    assert ahead.wanted() == 0
+
+
+def test_no_more_is_wanted_while_any_waits(drive: Driver, tmp_path: Path) -> None:
+    ahead = short(Ahead(tmp_path, WORKER))
+    claims = drive.turn(room=1, ahead=2).claims
+
+    ahead.wait(claims[1:])
+    assert (bool(ahead), ahead.wanted()) == (True, 0)
+
+    assert [ahead.next(), ahead.next()] == list(claims[1:])
+    assert (bool(ahead), ahead.wanted()) == (False, MOST)
+
+
+def test_what_is_given_up_is_all_that_waits_and_short_jobs_count_anew(
+    drive: Driver, tmp_path: Path
+) -> None:
+    ahead = short(Ahead(tmp_path, WORKER))
+    claims = drive.turn(room=1, ahead=2).claims
+    ahead.wait(claims)
+    ahead.next()
+
+    assert ahead.give_up() == list(claims[1:])
+    assert (bool(ahead), ahead.wanted(), ahead.give_up()) == (False, 0, [])
+
+
+def test_there_is_a_time_until_which_they_wait_only_while_any_does(
+    drive: Driver, tmp_path: Path
+) -> None:
+    ahead = Ahead(tmp_path, WORKER)
+    assert ahead.until == inf
+    before = time.monotonic()
+    ahead.wait(drive.turn(room=1, ahead=2).claims[1:])
+    first = ahead.until
+    assert before < first <= time.monotonic() + 0.025
+    ahead.next()
+    assert first <= ahead.until < inf, "each gets its own time"
+    ahead.next()
+    assert ahead.until == inf
+
+
+def short(ahead: Ahead) -> Ahead:
+    """After many short jobs."""
+    for _ in range(200):
+        ahead.ended(soon=True)
+    return ahead
+
+
+def test_what_begins_is_noted_until_another_takes_its_place(tmp_path: Path) -> None:
+    ahead = Ahead(tmp_path, WORKER)
+    assert begun_by(tmp_path, WORKER) == frozenset()
+
+    for token in TOKENS[:3]:
+        ahead.begin(token)
+    assert begun_by(tmp_path, WORKER) == set(TOKENS[:3])
+    ahead.settled(TOKENS[1])
+    ahead.settled("of one that was not claimed ahead")
+    assert begun_by(tmp_path, WORKER) >= {TOKENS[0], TOKENS[2]}
+    ahead.begin(TOKENS[3])
+    ahead.begin(TOKENS[4])
+
+    assert begun_by(tmp_path, WORKER) == {TOKENS[n] for n in (0, 2, 3, 4)}
+    assert begun_by(tmp_path, WORKER + 1) == frozenset()
+
+
+def test_its_file_grows_with_what_is_not_settled_and_not_with_what_ran(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    ahead = Ahead(tmp_path, WORKER)
+    unsettled: list[str] = []
+    most = 0
+    for n in range(1000):
+        unsettled.append(f"{n:032x}")
+        ahead.begin(unsettled[-1])
+        most = max(most, len(unsettled))
+        assert begun_by(tmp_path, WORKER) >= set(unsettled)
+        if len(unsettled) > chance.randint(0, 8):
+            for token in chance.sample(unsettled, chance.randint(1, len(unsettled))):
+                unsettled.remove(token)
+                ahead.settled(token)
+
+    assert begun_file(tmp_path, WORKER).stat().st_size == most * len(TOKENS[0])
+
+
+def test_its_file_is_private_and_goes_with_it(tmp_path: Path) -> None:
+    ahead = Ahead(tmp_path, WORKER)
+    file = begun_file(tmp_path, WORKER)
+    ahead.close()
+    assert not file.exists()
+
+    ahead.begin(TOKENS[0])
+    assert file.stat().st_mode & 0o777 == 0o600
+    ahead.close()
+    ahead.close()
+
+    assert not file.exists()
+    assert begun_by(tmp_path, WORKER) == frozenset()
+
+
+# -- a worker, step by step
+
+
+class Steps:
+    """A worker whose one slot is taken by a job that never ends, and in which three others wait."""
+
+    def __init__(self, drive: Driver, log: Path) -> None:
+        self.drive = drive
+        (self.row,) = drive.repo.workers()
+        (self.pool,) = drive.repo.pools()
+        self.directory = drive.repo.run_directory / self.pool.directory
+        options = PoolOptions("queue.db")
+        post = Post(options, self.pool, self.row, self.directory, drive.repo.incarnation())
+        self.log = Log("text", log, to_file=True)
+        self.worker = Worker(drive.repo, post, self.log)
+        runs: Any = SimpleNamespace(
+            listen_at=inf, wake_at=inf, is_stuck=lambda _: False, on_time=lambda _: None
+        )
+        self.worker._runs["another"] = runs
+        self.worker._space_at = inf  # whatever disk this is
+        self.first, *self.waiting = drive.turn(room=1, ahead=3).claims
+        self.worker._ahead.wait(self.waiting)
+
+    def rescue(self) -> None:
+        """Take over, as if it had died."""
+        assert rescue_worker(self.drive.repo, self.pool, self.row, self.log, supervised=True)
+
+    def states(self) -> list[tuple[State, int]]:
+        """Of the job that began first and of those that wait: how each is, and its attempts."""
+        jobs = [self.drive.get(claim.job) for claim in (self.first, *self.waiting)]
+        return [(job.stored, job.attempts) for job in jobs]
+
+
+HELD, FREE = (State.PROCESSING, 1), (State.READY, 0)
+ALL_HELD, GIVEN_BACK = [HELD] * 4, [HELD, FREE, FREE, FREE]
+
+
+@pytest.fixture
+def steps(drive: Driver, tmp_path: Path) -> Steps:
+    """A worker in which three jobs wait."""
+    return Steps(drive, tmp_path / "log")
+
+
+def test_a_result_may_wait_for_those_that_wait_but_not_that_of_a_last_try(steps: Steps) -> None:
+    worker, claim = steps.worker, steps.first
+    end = steps.drive.ended(claim, Exited(0))
+    before = time.monotonic()
+
+    worker._end(claim._replace(job=claim.job._replace(max_retries=1)), end)
+    assert before < worker._settle_at <= time.monotonic() + 0.025
+    worker._settle_at += 60.0  # so that no slow machine comes too late
+    worker._ahead._until = inf
+    worker._take_turn()
+    assert steps.states() == ALL_HELD
+    assert worker._patience(room=False) > 0.0, "it sleeps meanwhile"
+    worker._ended.clear()
+
+    worker._end(claim, end)
+    assert worker._patience(room=False) == 0.0
+    worker._take_turn()
+    assert steps.states() == [(State.COMPLETED, 1), HELD, HELD, HELD]
+
+
+def test_a_result_does_not_wait_when_nothing_else_does(steps: Steps) -> None:
+    steps.worker._ahead.give_up()
+    claim = steps.first
+    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
+
+    steps.worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
+    assert steps.worker._patience(room=False) == 0.0
+    steps.worker._take_turn()
+
+    assert steps.states()[0] == (State.COMPLETED, 1)
+
+
+def test_a_result_waits_no_longer_than_its_time(steps: Steps) -> None:
+    claim = steps.first
+    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
+    steps.worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
+
+    until(lambda: time.monotonic() >= steps.worker._settle_at)
+    steps.worker._take_turn()
+
+    assert steps.states() == [(State.COMPLETED, 1), HELD, HELD, HELD]
+
+
+def test_the_first_result_that_waits_says_how_long(steps: Steps) -> None:
+    claim = steps.first
+    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
+    end = steps.drive.ended(claim, Exited(0))
+
+    steps.worker._end(tries_left, end)
+    until_then = steps.worker._settle_at
+    until(lambda: time.monotonic() > until_then)
+    steps.worker._end(tries_left, end)
+
+    assert steps.worker._settle_at == until_then
+
+
+def test_what_is_settled_leaves_its_place_to_the_next(steps: Steps) -> None:
+    first, second = (claim.attempt.token for claim in steps.waiting[:2])
+    steps.worker._ahead.begin(first)
+    steps.worker._end(steps.waiting[0], steps.drive.ended(steps.waiting[0], Exited(0)))
+    steps.worker._take_turn()
+
+    steps.worker._ahead.begin(second)
+
+    assert begun_by(steps.directory, steps.row.id) == {second}
+
+
+def test_what_waits_behind_a_long_job_is_given_back(steps: Steps) -> None:
+    worker = steps.worker
+    assert worker._patience(room=False) <= 0.025
+    until(lambda: time.monotonic() >= worker._ahead.until)
+
+    worker._on_time()
+    worker._take_turn()
+
+    assert steps.states() == GIVEN_BACK
+    assert worker._ahead.wanted() == 0
+
+
+def test_it_is_not_given_back_before(steps: Steps) -> None:
+    steps.worker._ahead._until += 60.0  # so that no slow machine comes too late
+
+    steps.worker._on_time()
+    steps.worker._take_turn()
+
+    assert steps.states() == ALL_HELD
+
+
+def test_a_stop_gives_back_what_waits(steps: Steps) -> None:
+    steps.worker._stop(None)
+    steps.worker._take_turn()
+
+    assert steps.states() == GIVEN_BACK
+
+
+def test_a_full_machine_gives_back_what_waits(steps: Steps) -> None:
+    steps.worker._full_until = inf
+    steps.worker._take_turn()
+
+    assert steps.states() == GIVEN_BACK
+
+
+def test_without_its_database_it_gives_back_what_waits_through_a_file(steps: Steps) -> None:
+    steps.worker._part_with(StorageMoved("the file is another one"))
+    assert steps.states() == ALL_HELD
+    assert len(read_receipts(receipts_file(steps.directory, steps.row.id))) == 3
+
+    steps.rescue()
+
+    assert steps.states() == [(State.DEAD, 1), FREE, FREE, FREE]
+
+
+def test_what_cannot_be_noted_does_not_begin(steps: Steps) -> None:
+    """No descriptor is left, or no space: its rescuer could not tell that it began."""
+    begun_file(steps.directory, steps.row.id).mkdir()
+    steps.worker._runs.clear()
+
+    steps.worker._take_turn()
+    steps.worker._take_turn()
+
+    assert steps.states() == GIVEN_BACK
+    assert steps.drive.results(steps.waiting[0].job) == ["not started"]
+
+
+def test_it_is_noted_before_it_begins(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[bool] = []
+
+    def start(run: Run, _: object) -> None:
+        noted.append(run.claim.attempt.token in begun_by(steps.directory, steps.row.id))
+        raise NotRun(NotStarted("no memory"), "no memory")  # none is needed
+
+    monkeypatch.setattr(Run, "start", start)
+    steps.worker._runs.clear()
+    steps.worker._take_turn()
+
+    assert noted == [True]
+
+
+# -- a worker that died
+
+
+def test_a_rescuer_gives_back_what_had_not_begun(steps: Steps) -> None:
+    steps.worker._ahead.begin(steps.waiting[0].attempt.token)
+
+    steps.rescue()
+
+    assert steps.states() == [(State.DEAD, 1), (State.DEAD, 1), FREE, FREE]
+    reasons = [attempt.reason for attempt in steps.drive.attempts(steps.waiting[2].job)]
+    assert reasons == ["not started: its worker died before it could begin"]
+    assert steps.drive.repo.workers() == []
+    assert not begun_file(steps.directory, steps.row.id).exists()
+
+
+def test_a_rescuer_believes_the_store_that_one_has_begun(steps: Steps) -> None:
+    """It told of its process, whatever became of the note."""
+    begun = steps.waiting[1].attempt
+    steps.drive.repo.progress(steps.row.id, [Progress(begun, Leader(1 << 22, 1))], now=NOON)
+
+    steps.rescue()
+
+    assert steps.states() == [(State.DEAD, 1), FREE, (State.DEAD, 1), FREE]
+
+
+@pytest.mark.parametrize(("begun", "deaths"), [(0, [1]), (1, [0, 0]), (2, [0, 0, 0])])
+def test_only_one_that_had_begun_alone_can_be_why(
+    drive: Driver, tmp_path: Path, begun: int, deaths: list[int]
+) -> None:
+    for job in drive.listed(View.PENDING):
+        drive.delete(drive.get(job))
+    drive.repo.add([new(max_retries=3)] * 40, now=NOON)
+    steps = Steps(drive, tmp_path / "log")
+    for claim in steps.waiting[:begun]:
+        steps.worker._ahead.begin(claim.attempt.token)
+
+    steps.rescue()
+
+    lost = [steps.first, *steps.waiting[:begun]]
+    assert [drive.get(claim.job).deaths for claim in lost] == deaths
+    assert steps.states() == [(State.READY, 1)] * len(lost) + [FREE] * (3 - begun)
+
+
+# -- real pools
+
+# Every job counts as a short one, however slow the machine: then as many wait as may.
+EAGER = """
+from queuectl_engine.pool import ahead, runner
+
+runner._EARLY = 60.0
+ahead._SHORT_FOR_ONE = 1
+ahead._PATIENCE = {patience}
+"""
+WARM = 16  # jobs after which a worker wants as many as may wait
+
+
+@pytest.fixture
+def eager(
+    engine: Engine, start_pool: StartPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Eager:
+    """Starts a pool of one worker that claims as many ahead as it may.
+
+    They wait for `patience` seconds, so that no slow machine has them given back.
+    """
+
+    def start(patience: float = 60.0) -> None:
+        site = tmp_path / "site"
+        site.mkdir()
+        (site / "sitecustomize.py").write_text(EAGER.format(patience=patience))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
+        start_pool(workers=1)
+        engine.add_lines(["true"] * WARM)
+        until(lambda: engine.counts().of(JobState.COMPLETED) == WARM)
+
+    return start
+
+
+def add(engine: Engine, *lines: str, behind: int = 80, max_retries: int = 0) -> list[int]:
+    """These jobs and so many others behind them, at once: those of a batch are claimed together."""
+    context = engine.context()
+    new = [
+        engine.new_job(line, context, max_retries=max_retries)
+        for line in (*lines, *["true"] * behind)
+    ]
+    return [added.id for added in engine.add_many(new)]
+
+
+def claimed_ahead(engine: Engine) -> int:
+    """How many jobs have completed that were claimed ahead, by the store's own marks."""
+    db = engine._repository._db  # type: ignore[attr-defined]
+    return int(
+        db.value("SELECT count(*) FROM attempt WHERE leader_pid = 0 AND result = 'completed'")
+    )
+
+
+def test_short_jobs_are_claimed_ahead(engine: Engine, start_pool: StartPool) -> None:
+    """As they are, and however busy the machine is: some of them end soon after another."""
+    start_pool(workers=1)
+
+    def some() -> bool:
+        done = engine.counts().of(JobState.COMPLETED)
+        engine.add_lines(["true"] * 200)
+        until(lambda: engine.counts().of(JobState.COMPLETED) == done + 200, timeout=60)
+        return claimed_ahead(engine) > 0
+
+    until(some, timeout=60)
+    assert {(job.state, job.attempts) for job in engine.jobs()} == {(JobState.COMPLETED, 1)}
+
+
+def test_each_runs_once_in_its_own_time(engine: Engine, eager: Eager, tmp_path: Path) -> None:
+    eager()
+    marks = tmp_path / "marks"
+    work = f"echo $QUEUECTL_JOB_ID $(date +%s%3N) >> {marks}"
+    jobs = add(engine, *[work] * 100, behind=0)
+    until(lambda: engine.counts().of(JobState.COMPLETED) == WARM + len(jobs), timeout=60)
+
+    ran = {int(job): int(at) for job, at in map(str.split, marks.read_text().splitlines())}
+    assert len(marks.read_text().splitlines()) == len(jobs)
+    assert claimed_ahead(engine) >= len(jobs) // 2
+    before = 0
+    for job in jobs:
+        (attempt,) = engine.attempts(job)
+        assert engine.get(job).started_at == attempt.started_at
+        assert before <= milliseconds(attempt.started_at) <= ran[job]
+        assert attempt.ended_at is not None
+        before = milliseconds(attempt.ended_at)
+        assert ran[job] <= before
+
+
+def test_a_worker_that_leaves_takes_its_file_with_it(engine: Engine, eager: Eager) -> None:
+    eager()
+    directory = Path(f"{engine.database.location}.d")
+    assert list(directory.glob("*/*.begun"))
+
+    engine.scale(to=0)
+
+    until(lambda: not list(directory.glob("*/*.begun")))
+    assert engine.find_pool().alive
+
+
+def milliseconds(moment: datetime) -> int:
+    """Since the epoch, as date(1) has them."""
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+
+
+def test_those_behind_a_long_job_are_run_by_another_worker(
+    engine: Engine, eager: Eager, tmp_path: Path
+) -> None:
+    eager(patience=0.5)
+    go_on = tmp_path / "go-on"
+    long, *others = add(engine, f"until test -e {go_on}; do sleep 0.02; done")
+    until(lambda: sum(engine.get(job).runs for job in others) == MOST)
+
+    engine.scale(to=2)
+    engine.wait(*others, timeout=60)
+
+    assert running(engine, engine.get(long))
+    done = engine.get_all(others)
+    assert {(job.state, job.attempts) for job in done} == {(JobState.COMPLETED, 1)}
+    for job in done[:MOST]:
+        *before, last = engine.attempts(job.id)
+        assert {attempt.result for attempt in before} == {"not started"}
+        assert (last.result, last.worker) == ("completed", "w2")
+    go_on.touch()
+    assert ended(engine, engine.get(long)).runs == 1
+
+
+@pytest.mark.parametrize("killed", [1, 6, 16])
+def test_a_job_that_kills_its_worker_takes_none_with_it_that_waits(
+    engine: Engine, eager: Eager, tmp_path: Path, killed: int
+) -> None:
+    """The first of a batch, which was not claimed ahead, one in its middle and the last."""
+    eager()
+    marks = tmp_path / "marks"
+    mark = f"echo $QUEUECTL_JOB_ID >> {marks}"
+    lines = [mark] * 60
+    lines[killed - 1] += "; kill -9 $PPID; sleep 371"
+    jobs = add(engine, *lines, behind=0)
+    engine.wait(*jobs, timeout=60)
+
+    done = engine.get_all(jobs)
+    ran = [int(line) for line in marks.read_text().splitlines()]
+    assert Counter(ran) == Counter(jobs), "each once"
+    assert done[killed - 1].state is JobState.DEAD
+    # What ended before may not have been settled yet, so it is lost with its worker.
+    dead = [n for n, job in enumerate(done, 1) if job.state is JobState.DEAD]
+    assert set(dead) <= {killed - 1, killed}
+    given_back = [n for n, job in enumerate(done, 1) if job.runs == 2]
+    assert given_back == list(range(killed + 1, 1 + MOST + 1))
+
+
+def test_kills_at_any_time_take_no_more_than_what_has_begun(
+    engine: Engine, eager: Eager, start_pool: StartPool, tmp_path: Path
+) -> None:
+    """Of a worker, which its supervisor rescues, and of both, which the next pool does."""
+    chance = random.Random(11)
+    eager()
+    marks = tmp_path / "marks"
+    jobs = add(engine, *[f"echo $QUEUECTL_JOB_ID >> {marks}"] * 400, behind=0)
+    kills = 4
+    for n in range(kills):
+        enough = 60 + n * 80 + chance.randint(0, 40)
+        until(lambda enough=enough: len(lines_of(marks)) >= enough)  # type: ignore[misc]
+        (worker,) = until(lambda: living(engine))
+        if n % 2:
+            kill_whole(engine)
+            start_pool(workers=1)
+        else:
+            os.kill(worker, signal.SIGKILL)
+    engine.wait(*jobs, timeout=60)
+
+    ran = Counter(map(int, lines_of(marks)))
+    assert set(ran.values()) == {1}, "what was given back had not begun"
+    unmarked = [job for job in engine.get_all(jobs) if job.id not in ran]
+    assert {job.state for job in unmarked} <= {JobState.DEAD}
+    assert len(unmarked) <= kills, "each had begun, and had not come as far as its mark"
+    rest = {job.state for job in engine.get_all(list(ran))}
+    assert rest <= {JobState.COMPLETED, JobState.DEAD}
+
+
+def kill_whole(engine: Engine) -> None:
+    """Kill a pool so that nobody of it can rescue or give back anything."""
+    pool = engine.find_pool()
+    (worker,) = living(engine)
+    os.kill(pool.pid, signal.SIGSTOP)
+    os.kill(worker, signal.SIGKILL)
+    os.kill(pool.pid, signal.SIGKILL)
+    until(lambda: not living(engine) and not any(pool.alive for pool in engine.pools()))
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines of a file that may not be there yet."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def living(engine: Engine) -> list[int]:
+    """The processes of the workers that live."""
+    return [w.pid for pool in engine.pools() for w in pool.workers if w.alive and w.pid]
+
+
+def test_a_new_pool_gives_out_what_waited_in_one_that_was_killed_whole(
+    engine: Engine, eager: Eager, start_pool: StartPool, tmp_path: Path
+) -> None:
+    eager()
+    marks = tmp_path / "marks"
+    mark = f"echo $QUEUECTL_JOB_ID >> {marks}"
+    jobs = add(engine, mark, mark, f"{mark}; sleep 372", *[mark] * 77, behind=0)
+    until(lambda: len(lines_of(marks)) == 3)
+
+    kill_whole(engine)
+    start_pool(workers=1)
+    engine.wait(*jobs, timeout=60)
+
+    done = engine.get_all(jobs)
+    assert Counter(map(int, lines_of(marks))) == Counter(jobs), "each once"
+    assert [job.id for job in done if job.state is not JobState.COMPLETED] == [jobs[2]]
+    assert [job.id for job in done if job.runs == 2] == jobs[3:16]
+
+
+@pytest.mark.parametrize("now", [False, True], ids=["graceful", "now"])
+def test_a_stop_leaves_nothing_in_processing_and_charges_nothing_that_waited(
+    engine: Engine, eager: Eager, tmp_path: Path, now: bool
+) -> None:
+    eager()
+    marks, go_on = tmp_path / "marks", tmp_path / "go-on"
+    wait = f"echo >> {marks}; until test -e {go_on}; do sleep 0.02; done"
+    jobs = add(engine, "true", "true", wait)
+    until(lambda: lines_of(marks))
+
+    engine.stop_pool(now=now, timeout=0.1)
+    until(lambda: engine.counts().of(JobState.PROCESSING) <= 1)
+    go_on.touch()
+    until(lambda: not any(pool.alive for pool in engine.pools()))
+
+    states = [(job.state, job.attempts) for job in engine.get_all(jobs)]
+    ran = (JobState.COMPLETED, 1)
+    stopped = (JobState.PENDING, 0)
+    assert states == [ran, ran, stopped if now else ran] + [stopped] * (len(jobs) - 3)
+    assert [job.runs for job in engine.get_all(jobs)] == [1] * 16 + [0] * (len(jobs) - 16)
