@@ -161,6 +161,7 @@ def _line(of: str, ended: Ended) -> bytes:
         "job": ended.attempt.job,
         "attempt": ended.attempt.number,
         "token": ended.attempt.token,
+        "began_at": ended.began_at and ended.began_at.isoformat(),
         "ended_at": ended.ended_at.isoformat(),
         "ending": _packed(ended.ending),
         "outcome": _packed(ended.outcome),
@@ -182,6 +183,7 @@ def _read(told: dict[str, Any]) -> tuple[str, Ended]:
         told["dropped"],
     )
     signature, usage = told["signature"], told["usage"]
+    began_at = told.get("began_at")  # older ones do not tell
     return told["database"], Ended(
         AttemptId(told["job"], told["attempt"], told["token"]),
         _unpacked(told["ending"]),
@@ -190,6 +192,7 @@ def _read(told: dict[str, Any]) -> tuple[str, Ended]:
         output,
         signature and Signature(*signature),
         usage and Usage(usage[0] * _MICROSECOND, usage[1]),
+        began_at and datetime.fromisoformat(began_at),
     )
 
 

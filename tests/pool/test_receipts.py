@@ -116,6 +116,7 @@ def test_whatever_came_of_a_job_is_settled_as_if_its_worker_had(
             output=OUTPUT,
             signature=Signature("true", "exit 3", 'no "such"\nthing \udcff'),
             usage=Usage(timedelta(microseconds=1500), 1024),
+            began_at=NOON - MINUTE,
         )
         for _ in range(2)
     ]
@@ -134,6 +135,7 @@ def test_whatever_came_of_a_job_is_settled_as_if_its_worker_had(
         second.run_at,
         second.cause_id,
     )
+    assert first.started_at == second.started_at == NOON - MINUTE
     shown = [replace(drive.attempts(job)[0], job=0) for job in (first, second)]
     assert shown[0] == shown[1]
     assert drive.repo.output(first.id, 1) == drive.repo.output(second.id, 1)
