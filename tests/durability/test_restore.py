@@ -141,6 +141,25 @@ def test_jobs_that_ran_when_the_backup_was_made_are_lost(
         assert drive.get(job).state is state
 
 
+def test_jobs_that_waited_in_a_worker_when_the_backup_was_made_have_not_lost_a_try(
+    tmp_path: Path, path: Path
+) -> None:
+    backup = tmp_path / "backup.db"
+    with closing(open_repository(str(path), create=True)) as repo:
+        drive = Driver(repo)
+        jobs = [drive.add(max_retries=0) for _ in range(12)]
+        drive.turn(room=1, ahead=2)
+        copying.copy(str(path), str(backup))
+
+        done = restore_database(str(path), str(backup), user="ada", now=drive.now)
+
+        assert done.lost == {jobs[0].id: JobState.DEAD}
+        states = [(drive.get(job).state, drive.get(job).attempts) for job in jobs[:4]]
+        assert states == [(JobState.DEAD, 1)] + [(JobState.PENDING, 0)] * 3
+        results = [drive.results(job) for job in jobs[:3]]
+        assert results == [["lost"], ["not started"], ["not started"]]
+
+
 def test_no_pool_may_run_meanwhile(engine: Engine, path: Path, backup: Path) -> None:
     start_detached(PoolOptions(str(path), workers=1, name="p", detached=True))
     until(lambda: engine.find_pool("p").running)

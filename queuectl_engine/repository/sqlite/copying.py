@@ -28,7 +28,8 @@ _PATIENCE: Final = 5.0  # seconds for a lock
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 # What a copy says of running jobs must lead nobody to the processes of the original.
 _DISOWN: Final = (
-    """UPDATE attempt SET token = lower(hex(randomblob(16))), leader_pid = NULL, leader_ticks = NULL
+    """UPDATE attempt SET token = lower(hex(randomblob(16))),
+                          leader_pid = iif(leader_pid = 0, 0, NULL), leader_ticks = NULL
         WHERE (job, number) IN (SELECT id, runs FROM job WHERE state = 'processing')""",
     """UPDATE job SET token = (SELECT token FROM attempt WHERE job = job.id AND number = job.runs)
         WHERE state = 'processing'""",

@@ -27,7 +27,13 @@ from queuectl_engine.errors import (
 )
 from queuectl_engine.job import OUTWARD, JobState
 from queuectl_engine.keeping import Restored
-from queuectl_engine.lifecycle import Backoff, WorkerDied, outcome_of
+from queuectl_engine.lifecycle import (
+    Backoff,
+    Ending,
+    NotStarted,
+    WorkerDied,
+    outcome_of,
+)
 from queuectl_engine.repository.holding import living
 from queuectl_engine.repository.protocol import Ended
 from queuectl_engine.repository.sqlite import (
@@ -50,6 +56,7 @@ _PATIENCE: Final = 5.0  # seconds for a lock
 _TRIES: Final = 5
 _KEPT: Final = "before-restore"
 _WAS_RUNNING: Final = "it ran when the backup was made"
+_WAITED: Final = "it waited in a worker when the backup was made"
 # Ids that were given out since the backup stay given out.
 _NEVER_AGAIN: Final = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?"
 _FIRST_ID: Final = """
@@ -164,14 +171,18 @@ def _check_backup(source: Connection, shown: str) -> int:
 
 
 def _lose_running(db: Connection, user: str, now: datetime) -> dict[int, JobState]:
-    """Settle what ran in the backup as the rescue of a dead worker does; what became of each."""
+    """Settle what ran in the backup as the rescue of a dead worker does; what became of each.
+
+    What had been claimed ahead had not begun as far as the backup knows: it is given back.
+    """
     lost: dict[int, JobState] = {}
     for orphan in pools.all_held(db):
-        ending = WorkerDied(supervised=False)
+        ending: Ending = NotStarted(_WAITED) if orphan.ahead else WorkerDied(supervised=False)
         outcome = outcome_of(orphan.job, ending, Backoff(), now)
         ((_, state),) = turns.settle(db, [Ended(orphan.attempt, ending, outcome, now)], now)
         assert state is not None
-        lost[orphan.job.id] = OUTWARD[state]
+        if not orphan.ahead:
+            lost[orphan.job.id] = OUTWARD[state]
     acts.note(db, list(lost), "restored", user, now, _WAS_RUNNING)
     db.run("DELETE FROM worker")
     db.run("DELETE FROM pool")
