@@ -333,6 +333,27 @@ def test_what_cannot_be_noted_does_not_begin(steps: Steps) -> None:
     assert steps.drive.results(steps.waiting[0].job) == ["not started"]
 
 
+@pytest.mark.parametrize(("listen_at", "short_ones"), [(60.0, 201), (inf, 100)])
+def test_one_that_had_to_be_listened_to_was_not_short(
+    steps: Steps, listen_at: float, short_ones: int
+) -> None:
+    worker = steps.worker
+    worker._ahead._short = 200
+    ear, mouth = os.pipe()
+    run: Any = SimpleNamespace(
+        claim=steps.first, pidfd=ear, streams={}, listen_at=listen_at, reap=lambda _: None
+    )
+    worker._runs[steps.first.attempt.token] = run
+    worker._runs["another"].pid = 1
+    worker._listener.watch(ear, lambda: None)
+
+    worker._leader_ended(run)
+
+    assert worker._ahead._short == short_ones
+    os.close(ear)
+    os.close(mouth)
+
+
 def test_it_is_noted_before_it_begins(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[bool] = []
 
