@@ -201,7 +201,7 @@ class Worker:
                     now=now,
                     running=self._running(),
                     pass_on=self._woken or not self._ended,
-                    ahead=0 if self._lease.ends else self._ahead.wanted(),
+                    ahead=self._ahead.wanted(),
                 )
             except StorageError as error:  # keep what ended, for as long as it takes
                 self._hold(error)
