@@ -19,8 +19,8 @@ from queuectl_engine.lifecycle import Completed, Exited
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import Ended, JobRepository, Output, PoolRow, Turn
 
-AT_ONCE: Final = 16  # what a busy worker settles and claims in one turn: see `pool/ahead.py`
-_SPARE: Final = 100  # ready jobs of each process that are left, so that it gets so many
+AT_ONCE: Final = 32  # what a busy worker settles and claims in one turn: see `pool/ahead.py`
+_SPARE: Final = 200  # ready jobs of each process that are left, so that it gets so many
 
 
 def ask(bench: Bench) -> list[Answer]:

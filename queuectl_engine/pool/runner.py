@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import inf
 from typing import Final
 
 from queuectl_engine.cause import signature_of
@@ -73,6 +74,25 @@ class Run:
     `parked` is the worker's: what it has said of a run that cannot be ended. So is `slot`.
     """
 
+    # What most runs never change is of the class: each is made for one job, thousands a second.
+    pid = 0
+    pidfd = -1
+    listen_at = inf
+    parked: str | None = None
+    slot = 0
+    _leader: Leader | None = None
+    _leader_told = False
+    _ending: Ending | None = None  # what the ladder was begun for
+    _kill_at = 0.0
+    _killed = False
+    _timeout_at = inf
+    _tick_at = inf
+    _copy: int | None = None  # its own log file
+    _unsaved: Output | None = None
+    _status = 0
+    _floor = 0  # of what the kernel calls its peak memory, in KiB
+    _usage: Usage | None = None
+
     def __init__(
         self,
         claim: Claim,
@@ -89,28 +109,11 @@ class Run:
         self._clock = clock or partial(datetime.now, UTC)
         self.claim = claim
         self._began_at = began_at
-        self.pid = 0
-        self.pidfd = -1
+        self._ended_at = claim.job.updated_at
         self.streams: dict[int, Stream] = {}
-        self.listen_at = float("inf")
+        self._read_size: dict[int, int] = {}
         self._grace = grace
         self._output = OutputBuffer(output_limit)
-        self._leader: Leader | None = None
-        self._leader_told = False
-        self._ending: Ending | None = None  # what the ladder was begun for
-        self._kill_at = 0.0
-        self._killed = False
-        self._timeout_at = float("inf")
-        self._tick_at = float("inf")
-        self.parked: str | None = None
-        self.slot = 0
-        self._read_size: dict[int, int] = {}
-        self._copy: int | None = None  # its own log file
-        self._unsaved: Output | None = None
-        self._ended_at = claim.job.updated_at
-        self._status = 0
-        self._floor = 0  # of what the kernel calls its peak memory, in KiB
-        self._usage: Usage | None = None
 
     def start(self, env: Mapping[str, str]) -> None:
         """Start the command. Raises NotRun when there is nothing to wait for."""
@@ -151,8 +154,8 @@ class Run:
     @property
     def wake_at(self) -> float:
         """When, by the monotonic clock, something is to be done for it next."""
-        kill_at = self._kill_at if self._ending and not self._killed else float("inf")
-        timeout_at = self._timeout_at if not self._ending else float("inf")
+        kill_at = self._kill_at if self._ending and not self._killed else inf
+        timeout_at = self._timeout_at if not self._ending else inf
         return min(self._tick_at, timeout_at, kill_at, self.listen_at)
 
     def read(self, descriptor: int) -> bool:

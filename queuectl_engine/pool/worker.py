@@ -71,7 +71,7 @@ _FULL_PAUSE: Final = 1.0
 _SPACE_EVERY: Final = 0.1
 _SYNC_WITHIN: Final = 1.0  # of a commit; then it is on disk
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
-_SETTLE_WITHIN: Final = 0.025  # of an end, while jobs that were claimed ahead begin first
+_SETTLE_WITHIN: Final = 0.05  # of an end, while jobs that were claimed ahead begin first
 _TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
 
@@ -151,7 +151,7 @@ class Worker:
                 self._sync()
             if self._stopping and not (self._runs or self._ended or self._lingering):
                 break
-            room = self._room() > 0
+            room = not self._ahead and self._room() > 0
             self._bell.want(room)
             if not self._ahead:
                 self._log.flush()
@@ -383,8 +383,9 @@ class Worker:
             self._listener.closed(descriptor)
 
     def _leader_ended(self, run: Run) -> None:
-        self._ahead.ended(soon=run.listen_at != inf)
-        for descriptor in (run.pidfd, *run.streams):
+        soon = run.listen_at != inf
+        self._ahead.ended(soon=soon)
+        for descriptor in (run.pidfd, *(() if soon else run.streams)):
             self._listener.ignore(descriptor)
         del self._runs[run.claim.attempt.token]
         if self._lease.ends:

@@ -81,11 +81,11 @@ def job_of(row: Row) -> Job:
     made[_STATE] = STATE_OF[row[_STATE]]
     made[_BACKGROUND] = bool(row[_BACKGROUND])
     made[_CANCEL_ASKED] = row[_CANCEL_ASKED] is not None
-    for place in (_RUN_AT, _CREATED_AT, _UPDATED_AT):
-        made[place] = moment(row[place])
-    for place in (_STARTED_AT, _FINISHED_AT):
-        if row[place] is not None:
-            made[place] = moment(row[place])
+    made[_RUN_AT] = moment(row[_RUN_AT])
+    made[_CREATED_AT] = moment(row[_CREATED_AT])
+    made[_UPDATED_AT] = moment(row[_UPDATED_AT])
+    made[_STARTED_AT] = moment_or_none(row[_STARTED_AT])
+    made[_FINISHED_AT] = moment_or_none(row[_FINISHED_AT])
     if row[_TIMEOUT] is not None:
         made[_TIMEOUT] = row[_TIMEOUT] * MS
     if row[_ARGV] is not None:

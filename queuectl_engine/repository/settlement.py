@@ -61,8 +61,11 @@ def columns_of(ended: Ended, now: datetime) -> Columns:
     """How the job is written. Most have completed, and a cancel changes nothing of that."""
     outcome, ending, ended_at = ended.outcome, ended.ending, ended.ended_at
     state, reason, finished = _became(outcome, ended_at)
+    began, at = ms_or_none(ended.began_at), ms(now)
     cancelled = if_cancelled(outcome)
-    if_so = (state, reason, finished) if cancelled is outcome else _became(cancelled, ended_at)
+    if cancelled is outcome:
+        return Columns(state, state, None, None, finished, finished, None, 0, 0, began, at)
+    if_so = _became(cancelled, ended_at)
     return Columns(
         state,
         if_so[0],
@@ -73,8 +76,8 @@ def columns_of(ended: Ended, now: datetime) -> Columns:
         ms(outcome.at) if isinstance(outcome, RetryAt) else None,
         int(isinstance(outcome, GivenBack)),
         int(isinstance(ending, WorkerDied) and ending.counts),
-        ms_or_none(ended.began_at),
-        ms(now),
+        began,
+        at,
     )
 
 
