@@ -22,7 +22,7 @@ _STDERR: Final = 2
 _LARGEST: Final = 10 * 1024 * 1024
 _AT_ONCE: Final = 2048  # characters; a pipe takes 4096 bytes from each writer as a whole
 _LOOK_EVERY: Final = 0.5  # seconds between two looks whether the file was rotated
-_PLAIN: Final = re.compile(r"[ !#-~]*").fullmatch  # what needs no quotes and hides nothing
+_PLAIN: Final = re.compile(r"[!#-~]*").fullmatch  # what needs no quotes and hides nothing
 
 
 class Log:
@@ -106,12 +106,12 @@ class Log:
 
 
 def _as_text(event: str, fields: dict[str, object]) -> str:
-    words = [f"{name}={value}" for name, value in fields.items() if value is not None]
-    line = " ".join(words)
-    if not (_PLAIN(line) and line.count(" ") == len(words) - 1):  # looked at once a line
-        told = {name: str(value) for name, value in fields.items() if value is not None}
-        line = " ".join([f"{name}={_quoted(text)}" for name, text in told.items()])
-    return f"{_clock(int(time.time()))} {event:<10} {line}".rstrip() + "\n"
+    line = f"{_clock(int(time.time()))} {event:<10}"
+    for name, value in fields.items():
+        if value is not None:
+            text = str(value)
+            line += f" {name}={text if _PLAIN(text) else _quoted(text)}"
+    return line.rstrip() + "\n"
 
 
 @lru_cache(maxsize=1)  # two lines a job, thousands a second

@@ -55,6 +55,8 @@ class History(NamedTuple):
     words: str
     cpu: int | None
     peak: int | None
+    total: int
+    dropped: int
 
 
 def columns_of(ended: Ended, now: datetime) -> Columns:
@@ -100,4 +102,6 @@ def history_of(ended: Ended) -> History:
         words(ending),
         usage.cpu // MS if usage else None,
         None if peak is None else peak // 1024,
+        ended.output.total,
+        ended.output.dropped,
     )

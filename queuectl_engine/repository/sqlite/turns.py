@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from queuectl_engine.cause import Signature
-from queuectl_engine.job import State
+from queuectl_engine.job import Chunk, State
 from queuectl_engine.lifecycle import (
     ForcedStop,
     GivenBack,
@@ -68,7 +68,9 @@ _END_ATTEMPT: Final = numbered(
     """
     UPDATE attempt SET started_ms = coalesce(:began, started_ms), ended_ms = :ended,
                        result = :result, exit_code = :exit_code,
-                       signal = :signal, reason = :words, cpu_ms = :cpu, peak_kib = :peak
+                       signal = :signal, reason = :words, cpu_ms = :cpu, peak_kib = :peak,
+                       output_bytes = max(output_bytes, :total),
+                       dropped_bytes = max(dropped_bytes, :dropped)
      WHERE job = :job AND number = :number AND token = :token
     """,
     *History._fields, *AttemptId._fields,
@@ -159,8 +161,7 @@ def _settle_held(db: Connection, ended: Sequence[Ended], now: datetime) -> list[
     ]
     db.run_many(_SETTLE, jobs)
     db.run_many(_END_ATTEMPT, [(*history_of(one), *one.attempt) for one in ended])
-    for one in ended:
-        _write_output(db, one.attempt, one.output)
+    _write_chunks(db, [(one.attempt, one.output) for one in ended if one.output.total])
     last = ended[-1]
     db.prove(_WRITTEN, _as_written(last), f"settled job {last.attempt.job}")
     found = db.run_many(_SETTLED, [(one.attempt.job,) for one in ended])
@@ -201,7 +202,10 @@ def progress(db: Connection, item: Progress) -> None:
     if item.leader is not None:
         leader = {"pid": item.leader.pid, "ticks": item.leader.ticks}
         db.run(_LEADER, {**args_of(item.attempt), **leader})
-    _write_output(db, item.attempt, item.output)
+    if item.output.chunks or item.output.gone:
+        _write_chunks(db, [(item.attempt, item.output)])
+        totals = {"total": item.output.total, "dropped": item.output.dropped}
+        db.run(_COUNT_OUTPUT, {**args_of(item.attempt), **totals})
 
 
 def asked(db: Connection, worker: int, jobs: Sequence[int]) -> Asked:
@@ -273,14 +277,22 @@ def _cause_id(db: Connection, signature: Signature | None) -> int | None:
     return int(db.value(_FIND_CAUSE, values))
 
 
-def _write_output(db: Connection, attempt: AttemptId, output: Output) -> None:
-    if not output.chunks and not output.gone:
-        return
-    for chunk in output.chunks:
-        data = b"".join(piece.data for piece in chunk.pieces)
-        row = (attempt.job, attempt.number, chunk.seq, ms(chunk.at), marks_of(chunk), data)
-        db.run(_ADD_OUTPUT, row)
-    for gone in output.gone:
-        db.run(_DROP_OUTPUT, (attempt.job, attempt.number, gone.start, gone.stop))
-    totals = {"total": output.total, "dropped": output.dropped}
-    db.run(_COUNT_OUTPUT, {**args_of(attempt), **totals})
+def _write_chunks(db: Connection, outputs: Sequence[tuple[AttemptId, Output]]) -> None:
+    chunks = [
+        (attempt.job, attempt.number, chunk.seq, ms(chunk.at), marks_of(chunk), _bytes_of(chunk))
+        for attempt, output in outputs
+        for chunk in output.chunks
+    ]
+    gone = [
+        (attempt.job, attempt.number, unit.start, unit.stop)
+        for attempt, output in outputs
+        for unit in output.gone
+    ]
+    if chunks:
+        db.run_many(_ADD_OUTPUT, chunks)
+    if gone:
+        db.run_many(_DROP_OUTPUT, gone)
+
+
+def _bytes_of(chunk: Chunk) -> bytes:
+    return b"".join([piece.data for piece in chunk.pieces])
