@@ -368,6 +368,7 @@ class Supervisor:
             return  # what they wait for is ending, here or in another pool
         self._log("drained", pool=self._pool.name, scheduled=later, blocked=blocked)
         self._begin_stop("graceful")
+        self._send(GRACEFUL)  # now: the next turn may be a while
 
     # -- hooks
 
