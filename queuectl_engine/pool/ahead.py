@@ -23,7 +23,7 @@ from queuectl_engine.repository.protocol import Claim
 
 _MOST: Final = 31  # more of them gain little
 _SHORT_FOR_ONE: Final = 4  # short jobs in a row, for each that is claimed ahead
-_PATIENCE: Final = 0.025  # seconds that one may take to make room for the next
+_PATIENCE: Final = 0.1  # seconds that one may take to make room for the next
 _NAME: Final = "worker-{}.begun"
 _TOKEN: Final = 32  # bytes
 

@@ -222,7 +222,7 @@ def test_a_thousand_failures_at_once_are_counted_exactly(
         **dict.fromkeys(JobState, 0),
         JobState.DEAD: 1000,
     }
-    assert {job.runs for job in engine.jobs(JobState.DEAD)} == {2}
+    assert {job.attempts for job in engine.jobs(JobState.DEAD)} == {2}
 
 
 def test_a_database_of_someone_else_runs_nothing_until_it_is_trusted(
