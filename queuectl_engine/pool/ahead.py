@@ -13,7 +13,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -24,6 +23,7 @@ from queuectl_engine.repository.protocol import Claim
 _MOST: Final = 31  # more of them gain little
 _SHORT_FOR_ONE: Final = 4  # short jobs in a row, for each that is claimed ahead
 _PATIENCE: Final = 0.1  # seconds that one may take to make room for the next
+_LONGEST: Final = 0.25  # seconds that any may wait
 _NAME: Final = "worker-{}.begun"
 _TOKEN: Final = 32  # bytes
 
@@ -38,7 +38,7 @@ class Ahead:
         """Nothing waits. `directory` is that of the worker's pool."""
         self._waiting: deque[Claim] = deque()
         self._short = 0
-        self._until = inf
+        self._until = self._latest = inf
         self._path = begun_file(directory, worker)
         self._descriptor = -1
         self._places: dict[str, int] = {}  # in the file, of those that are not settled
@@ -54,17 +54,28 @@ class Ahead:
         return self._until
 
     def wanted(self) -> int:
-        """How many jobs to claim for which there is no room yet."""
-        return 0 if self._waiting else min(_MOST, self._short // _SHORT_FOR_ONE)
+        """How many jobs to claim for which there is no room yet.
+
+        None while it cannot be noted which of them begin.
+        """
+        wanted = 0 if self._waiting else self._short // _SHORT_FOR_ONE
+        if wanted and self._descriptor < 0:
+            try:
+                self._descriptor = private.open_file(self._path, os.O_WRONLY)
+            except OSError:
+                return 0
+        return wanted
 
     def ended(self, *, soon: bool) -> None:
         """A job that ran here has ended, soon after its start or not."""
-        self._short = self._short + 1 if soon else self._short // 2
+        self._short = min(self._short + 1, _MOST * _SHORT_FOR_ONE) if soon else self._short // 2
 
     def wait(self, claims: Sequence[Claim]) -> None:
         """Let these wait for room."""
-        self._waiting.extend(claims)
-        self._look_at_the_time()
+        if claims:
+            self._waiting.extend(claims)
+            self._latest = time.monotonic() + _LONGEST
+            self._look_at_the_time()
 
     def next(self) -> Claim:
         """The first that waits, which begins now."""
@@ -81,8 +92,6 @@ class Ahead:
 
     def begin(self, token: str) -> None:
         """Note that it begins. Raises OSError: then it must not begin."""
-        if self._descriptor < 0:
-            self._descriptor = private.open_file(self._path, os.O_WRONLY)
         place = self._free.pop() if self._free else len(self._places)
         self._places[token] = place
         os.pwrite(self._descriptor, token.encode("ascii"), place * _TOKEN)
@@ -100,7 +109,8 @@ class Ahead:
             self._path.unlink(missing_ok=True)
 
     def _look_at_the_time(self) -> None:
-        self._until = time.monotonic() + _PATIENCE if self._waiting else inf
+        soon = time.monotonic() + _PATIENCE
+        self._until = min(soon, self._latest) if self._waiting else inf
 
 
 def begun_file(directory: Path, worker: int) -> Path:
@@ -108,9 +118,10 @@ def begun_file(directory: Path, worker: int) -> Path:
     return directory / _NAME.format(worker)
 
 
-def begun_by(directory: Path, worker: int) -> frozenset[str]:
-    """The tokens that a worker noted, long settled ones among them."""
-    with suppress(FileNotFoundError):
+def begun_by(directory: Path, worker: int) -> frozenset[str] | None:
+    """The tokens that a worker noted, long settled ones among them; None without its file."""
+    try:
         noted = begun_file(directory, worker).read_text(encoding="ascii", errors="replace")
-        return frozenset(noted[at : at + _TOKEN] for at in range(0, len(noted), _TOKEN))
-    return frozenset()
+    except OSError:  # it has claimed none ahead, or its directory went with the database
+        return None
+    return frozenset(noted[at : at + _TOKEN] for at in range(0, len(noted), _TOKEN))

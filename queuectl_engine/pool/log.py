@@ -20,7 +20,7 @@ from queuectl_engine.safe_text import safe_text
 
 _STDERR: Final = 2
 _LARGEST: Final = 10 * 1024 * 1024
-_AT_ONCE: Final = 2048  # characters; a pipe takes 4096 bytes from each writer as a whole
+_AT_ONCE: Final = 4096  # bytes that a pipe takes from each writer as a whole (pipe(7))
 _LOOK_EVERY: Final = 0.5  # seconds between two looks whether the file was rotated
 _PLAIN: Final = re.compile(r"[!#-~]*").fullmatch  # what needs no quotes and hides nothing
 
@@ -40,7 +40,7 @@ class Log:
         self._look_at = 0.0
         self._descriptor = _STDERR
         self._gathering = False
-        self._gathered = ""
+        self._gathered = b""
         if to_file:
             self.to_file()
 
@@ -53,7 +53,8 @@ class Log:
 
     def __call__(self, event: str, **fields: object) -> None:
         """Write one event. Foreign text is made harmless unless it is JSON, which escapes it."""
-        line = self._as_json(event, fields) if self._json else _as_text(event, fields)
+        text = self._as_json(event, fields) if self._json else _as_text(event, fields)
+        line = text.encode("utf-8", "backslashreplace")
         if len(self._gathered) + len(line) > _AT_ONCE:
             self.flush()
         self._gathered += line
@@ -68,7 +69,7 @@ class Log:
         """Write what was gathered."""
         if not self._gathered:
             return
-        lines, self._gathered = self._gathered.encode("utf-8", "backslashreplace"), ""
+        lines, self._gathered = self._gathered, b""
         try:
             self._reopen_if_rotated()
             os.write(self._descriptor, lines)

@@ -7,7 +7,7 @@ for as long as it holds it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,6 @@ from typing import Final
 from queuectl_engine.cause import signature_of
 from queuectl_engine.lifecycle import (
     Backoff,
-    GivenBack,
     HostLost,
     NotStarted,
     WorkerDied,
@@ -50,8 +49,11 @@ def rescue_worker(
     done = False
     try:
         settle_receipts(repository, directory, worker.id, log)  # before they are taken for lost
-        held = _without_those_that_wait(repository, directory, worker, log)
-        if not _free(repository, pool, held, log, supervised=supervised):
+        held = repository.held_by(worker.id)
+        begun = begun_by(directory, worker.id)
+        if begun is None and pool.boot != this_host().boot:  # a power cut may have taken the file
+            begun = frozenset()
+        if not _free(repository, pool, held, begun, log, supervised=supervised):
             repository.end_worker(worker.id)
             begun_file(directory, worker.id).unlink(missing_ok=True)
             done = True
@@ -148,51 +150,55 @@ def bury_directory(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _without_those_that_wait(
-    repository: JobRepository, directory: Path, worker: WorkerRow, log: Log
-) -> list[Orphan]:
-    """What a dead worker held, after what it had claimed ahead and not begun was given back."""
-    held = repository.held_by(worker.id)
-    begun = begun_by(directory, worker.id) if any(orphan.ahead for orphan in held) else ()
-    waited = [one for one in held if one.ahead and one.attempt.token not in begun]
-    if waited:
-        now, ending = repository.clock(), NotStarted("its worker died before it could begin")
-        given_back = GivenBack(words(ending))
-        repository.lose([Ended(one.attempt, ending, given_back, now) for one in waited], now=now)
-        for one in waited:
-            log("given back", job=one.job.id, attempt=one.attempt.number, why=given_back.reason)
-    return [one for one in held if one not in waited]
-
-
 def _free(
-    repository: JobRepository, pool: PoolRow, held: Sequence[Orphan], log: Log, *, supervised: bool
+    repository: JobRepository,
+    pool: PoolRow,
+    held: Sequence[Orphan],
+    begun: Container[str] | None,
+    log: Log,
+    *,
+    supervised: bool,
 ) -> bool:
-    """Give jobs out again, once nothing of their lost attempts runs; whether some must wait."""
+    """Give jobs out again, once nothing of their attempts runs; whether some must wait.
+
+    Of those that were claimed ahead, `begun` has the tokens of those that are lost; None if nobody
+    can tell.
+    """
     stuck = _cannot_clear(pool, held)
     now = repository.clock()
-    lost: list[Ended] = []
+    had_begun = [
+        one for one in held if not one.ahead or begun is None or one.attempt.token in begun
+    ]
+    over: list[Ended] = []
     for orphan in held:
         job, number = orphan.job, orphan.attempt.number
-        if (why := stuck.get(orphan.attempt.token)) is None:
-            lost.append(_lost(orphan, _died(pool, orphan, held, supervised), now))
+        if (why := stuck.get(orphan.attempt.token)) is not None:
+            if job.parked != why:
+                repository.park(orphan.attempt, why)
+                log("parked", job=job.id, attempt=number, why=why)
+        elif orphan in had_begun:
+            over.append(_lost(orphan, _died(pool, orphan, had_begun, supervised), now))
             log("lost", job=job.id, attempt=number, why="worker died")
-        elif job.parked != why:
-            repository.park(orphan.attempt, why)
-            log("parked", job=job.id, attempt=number, why=why)
-    if lost:
-        repository.lose(lost, now=now)
+        else:
+            over.append(_lost(orphan, NotStarted("its worker died before it could begin"), now))
+            log("given back", job=job.id, attempt=number, why="worker died before it began")
+    if over:
+        repository.lose(over, now=now)
     return bool(stuck)
 
 
 def _died(pool: PoolRow, orphan: Orphan, held: Sequence[Orphan], supervised: bool) -> WorkerDied:
     # One that is parked may have had others beside it, which were freed in an earlier call.
-    only = orphan.suspect or (len(held) == 1 and not (orphan.job.parked and pool.slots > 1))
+    several = pool.slots > 1 or orphan.ahead
+    only = orphan.suspect or (len(held) == 1 and not (orphan.job.parked and several))
     return WorkerDied(supervised=supervised, alone=only)
 
 
-def _lost(orphan: Orphan, ending: WorkerDied, now: datetime) -> Ended:
+def _lost(orphan: Orphan, ending: WorkerDied | NotStarted, now: datetime) -> Ended:
     outcome = outcome_of(orphan.job, ending, _NO_BACKOFF, now)
-    signature = signature_of(orphan.job.command, orphan.job.argv, ending, b"")
+    signature = None
+    if isinstance(ending, WorkerDied):
+        signature = signature_of(orphan.job.command, orphan.job.argv, ending, b"")
     return Ended(orphan.attempt, ending, outcome, now, signature=signature)
 
 

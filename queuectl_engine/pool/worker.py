@@ -149,7 +149,7 @@ class Worker:
             self._take_turn()
             if time.monotonic() >= self._sync_at:
                 self._sync()
-            if self._stopping and not (self._runs or self._ended or self._lingering):
+            if self._stopping and not (self._runs or self._ended or self._lingering or self._ahead):
                 break
             room = not self._ahead and self._room() > 0
             self._bell.want(room)
@@ -212,7 +212,7 @@ class Worker:
             self._next_due = turn.next_due
             self._look_at = time.monotonic() + _until(turn.next_due, now)
             self._follow(turn)
-            if not turn.claims:
+            if not (turn.claims or self._ahead):
                 return  # when more is to be told or promoted, after a look at all else
 
     def _follow(self, turn: Turn) -> None:
@@ -236,10 +236,12 @@ class Worker:
         return max(self._busy_until, self._settle_at) if self._ahead else self._busy_until
 
     def _begin_waiting(self) -> int:
-        """Begin what waits as far as there is room; how much room is left."""
+        """Begin what waits as far as there is room; how much of it is left for other jobs."""
         if self._ahead and (self._stopping or time.monotonic() < self._full_until):
             self._give_back_waiting("its worker takes nothing more")
         while (room := self._room()) and self._ahead:
+            if self._ended and self._settle_at == 0.0 and time.monotonic() >= self._busy_until:
+                return 0  # first the turn: the next job could take us with it
             self._start(self._ahead.next())
         return room
 

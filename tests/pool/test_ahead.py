@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
@@ -23,6 +24,7 @@ from queuectl_engine.errors import StorageMoved
 from queuectl_engine.job import State, View
 from queuectl_engine.lifecycle import Exited, NotStarted
 from queuectl_engine.pool.ahead import Ahead, begun_by, begun_file
+from queuectl_engine.pool.host import this_host
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.receipts import read_receipts, receipts_file
@@ -65,7 +67,7 @@ def test_one_more_is_wanted_for_every_four_short_jobs_in_a_row(tmp_path: Path) -
 
     assert wanted == [min(MOST, n // 4) for n in range(200)]
     ahead.ended(soon=False)
-    assert ahead.wanted() == 25
+    assert ahead.wanted() == MOST // 2
     for _ in range(6):
         ahead.ended(soon=False)
     assert ahead.wanted() == 0
@@ -105,8 +107,35 @@ def test_there_is_a_time_until_which_they_wait_only_while_any_does(
     assert before < first <= time.monotonic() + 0.1
     ahead.next()
     assert first <= ahead.until < inf, "each gets its own time"
+    then = ahead.until
+    ahead.wait([])
+    assert ahead.until == then, "but no turn in between gives it more"
+    ahead._latest = then - 1.0
     ahead.next()
     assert ahead.until == inf
+
+
+def test_none_waits_longer_than_all_may(drive: Driver, tmp_path: Path) -> None:
+    ahead = Ahead(tmp_path, WORKER)
+    ahead.wait(drive.turn(room=1, ahead=3).claims)
+    ahead._latest = latest = time.monotonic() + 0.001
+    ahead.next()
+    assert ahead.until == latest
+
+
+def test_none_is_wanted_while_it_cannot_be_noted_that_it_begins(tmp_path: Path) -> None:
+    ahead = short(Ahead(tmp_path, WORKER))
+    begun_file(tmp_path, WORKER).mkdir()
+    assert ahead.wanted() == 0
+    begun_file(tmp_path, WORKER).rmdir()
+    assert ahead.wanted() == MOST
+
+
+def noted(directory: Path, worker: int = WORKER) -> frozenset[str]:
+    """The tokens in its file, which is there."""
+    begun = begun_by(directory, worker)
+    assert begun is not None
+    return begun
 
 
 def short(ahead: Ahead) -> Ahead:
@@ -117,32 +146,35 @@ def short(ahead: Ahead) -> Ahead:
 
 
 def test_what_begins_is_noted_until_another_takes_its_place(tmp_path: Path) -> None:
-    ahead = Ahead(tmp_path, WORKER)
-    assert begun_by(tmp_path, WORKER) == frozenset()
+    ahead = short(Ahead(tmp_path, WORKER))
+    assert begun_by(tmp_path, WORKER) is None
+    assert ahead.wanted()
+    assert noted(tmp_path) == frozenset()
 
     for token in TOKENS[:3]:
         ahead.begin(token)
-    assert begun_by(tmp_path, WORKER) == set(TOKENS[:3])
+    assert noted(tmp_path) == set(TOKENS[:3])
     ahead.settled(TOKENS[1])
     ahead.settled("of one that was not claimed ahead")
-    assert begun_by(tmp_path, WORKER) >= {TOKENS[0], TOKENS[2]}
+    assert noted(tmp_path) >= {TOKENS[0], TOKENS[2]}
     ahead.begin(TOKENS[3])
     ahead.begin(TOKENS[4])
 
-    assert begun_by(tmp_path, WORKER) == {TOKENS[n] for n in (0, 2, 3, 4)}
-    assert begun_by(tmp_path, WORKER + 1) == frozenset()
+    assert noted(tmp_path) == {TOKENS[n] for n in (0, 2, 3, 4)}
+    assert begun_by(tmp_path, WORKER + 1) is None
 
 
 def test_its_file_grows_with_what_is_not_settled_and_not_with_what_ran(tmp_path: Path) -> None:
     chance = random.Random(5)
-    ahead = Ahead(tmp_path, WORKER)
+    ahead = short(Ahead(tmp_path, WORKER))
+    assert ahead.wanted()
     unsettled: list[str] = []
     most = 0
     for n in range(1000):
         unsettled.append(f"{n:032x}")
         ahead.begin(unsettled[-1])
         most = max(most, len(unsettled))
-        assert begun_by(tmp_path, WORKER) >= set(unsettled)
+        assert noted(tmp_path) >= set(unsettled)
         if len(unsettled) > chance.randint(0, 8):
             for token in chance.sample(unsettled, chance.randint(1, len(unsettled))):
                 unsettled.remove(token)
@@ -152,18 +184,18 @@ def test_its_file_grows_with_what_is_not_settled_and_not_with_what_ran(tmp_path:
 
 
 def test_its_file_is_private_and_goes_with_it(tmp_path: Path) -> None:
-    ahead = Ahead(tmp_path, WORKER)
+    ahead = short(Ahead(tmp_path, WORKER))
     file = begun_file(tmp_path, WORKER)
     ahead.close()
     assert not file.exists()
 
-    ahead.begin(TOKENS[0])
+    assert ahead.wanted()
     assert file.stat().st_mode & 0o777 == 0o600
     ahead.close()
     ahead.close()
 
     assert not file.exists()
-    assert begun_by(tmp_path, WORKER) == frozenset()
+    assert begun_by(tmp_path, WORKER) is None
 
 
 # -- a worker, step by step
@@ -186,6 +218,7 @@ class Steps:
         )
         self.worker._runs["another"] = runs
         self.worker._space_at = inf  # whatever disk this is
+        assert short(self.worker._ahead).wanted()
         self.first, *self.waiting = drive.turn(room=1, ahead=3).claims
         self.worker._ahead.wait(self.waiting)
 
@@ -273,7 +306,7 @@ def test_what_is_settled_leaves_its_place_to_the_next(steps: Steps) -> None:
 
     steps.worker._ahead.begin(second)
 
-    assert begun_by(steps.directory, steps.row.id) == {second}
+    assert noted(steps.directory, steps.row.id) == {second}
 
 
 def test_what_waits_behind_a_long_job_is_given_back(steps: Steps) -> None:
@@ -322,8 +355,8 @@ def test_without_its_database_it_gives_back_what_waits_through_a_file(steps: Ste
 
 
 def test_what_cannot_be_noted_does_not_begin(steps: Steps) -> None:
-    """No descriptor is left, or no space: its rescuer could not tell that it began."""
-    begun_file(steps.directory, steps.row.id).mkdir()
+    """There is no space left: its rescuer could not tell that it began."""
+    os.close(steps.worker._ahead._descriptor)
     steps.worker._runs.clear()
 
     steps.worker._take_turn()
@@ -333,12 +366,12 @@ def test_what_cannot_be_noted_does_not_begin(steps: Steps) -> None:
     assert steps.drive.results(steps.waiting[0].job) == ["not started"]
 
 
-@pytest.mark.parametrize(("listen_at", "short_ones"), [(60.0, 201), (inf, 100)])
+@pytest.mark.parametrize(("listen_at", "short_ones"), [(60.0, 101), (inf, 50)])
 def test_one_that_had_to_be_listened_to_was_not_short(
     steps: Steps, listen_at: float, short_ones: int
 ) -> None:
     worker = steps.worker
-    worker._ahead._short = 200
+    worker._ahead._short = 100
     ear, mouth = os.pipe()
     run: Any = SimpleNamespace(
         claim=steps.first, pidfd=ear, streams={}, listen_at=listen_at, reap=lambda _: None
@@ -355,17 +388,51 @@ def test_one_that_had_to_be_listened_to_was_not_short(
 
 
 def test_it_is_noted_before_it_begins(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
-    noted: list[bool] = []
+    known: list[bool] = []
 
     def start(run: Run, _: object) -> None:
-        noted.append(run.claim.attempt.token in begun_by(steps.directory, steps.row.id))
+        known.append(run.claim.attempt.token in noted(steps.directory, steps.row.id))
         raise NotRun(NotStarted("no memory"), "no memory")  # none is needed
 
     monkeypatch.setattr(Run, "start", start)
     steps.worker._runs.clear()
     steps.worker._take_turn()
 
-    assert noted == [True]
+    assert known == [True]
+
+
+def test_a_worker_does_not_leave_while_any_waits(steps: Steps) -> None:
+    """A full machine keeps them from beginning; then a turn hears of a stop."""
+    worker = steps.worker
+    worker._runs.clear()
+    worker._end(steps.first, steps.drive.ended(steps.first, Exited(0)))
+    steps.drive.repo.ask_stop(steps.pool.id, "graceful")
+    worker._begin_waiting = lambda: 0  # type: ignore[method-assign]
+    worker._take_turn()
+    del worker._begin_waiting
+    assert (worker._stopping, worker._ended, bool(worker._ahead)) == (True, [], True)
+
+    worker.run()
+
+    assert steps.states() == [(State.COMPLETED, 1), FREE, FREE, FREE]
+
+
+def test_none_begins_before_the_result_of_a_last_try_is_settled(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could take the worker with it, and the result."""
+    found: list[list[tuple[State, int]]] = []
+
+    def start(run: Run, _: object) -> None:
+        found.append(steps.states())
+        raise NotRun(NotStarted("no memory"), "no memory")  # none is needed
+
+    monkeypatch.setattr(Run, "start", start)
+    steps.worker._runs.clear()
+    steps.worker._end(steps.first, steps.drive.ended(steps.first, Exited(0)))
+    steps.worker._take_turn()
+
+    assert found == [[(State.COMPLETED, 1), HELD, HELD, HELD]]
 
 
 # -- a worker that died
@@ -381,6 +448,22 @@ def test_a_rescuer_gives_back_what_had_not_begun(steps: Steps) -> None:
     assert reasons == ["not started: its worker died before it could begin"]
     assert steps.drive.repo.workers() == []
     assert not begun_file(steps.directory, steps.row.id).exists()
+
+
+@pytest.mark.parametrize("same_boot", [True, False])
+def test_without_its_file_all_have_begun_unless_the_power_failed(
+    steps: Steps, same_boot: bool
+) -> None:
+    """That may have taken the file, and the last second of starts is not counted then."""
+    begun_file(steps.directory, steps.row.id).unlink()
+    host = this_host()
+    boot = host.boot if same_boot else "another"
+    steps.pool = replace(steps.pool, boot=boot, pid_namespace=host.pid_namespace)
+
+    steps.rescue()
+
+    waited = (State.DEAD, 1) if same_boot else FREE
+    assert steps.states() == [(State.DEAD, 1), waited, waited, waited]
 
 
 def test_a_rescuer_believes_the_store_that_one_has_begun(steps: Steps) -> None:

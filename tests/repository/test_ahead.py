@@ -123,6 +123,19 @@ def test_no_more_than_a_fair_share_is_claimed_ahead(
 
 
 @on_sqlite
+def test_what_no_worker_may_take_is_in_nobodys_share(repo: JobRepository, drive: Driver) -> None:
+    """Of a paused queue, or of one that this worker does not serve."""
+    for queue in ("paused", "other"):
+        repo.add([new(queue=queue)] * 100, now=drive.now)
+    add(drive, 12)
+    repo.pause(["paused"], paused=True)
+
+    turn = drive.turn(room=1, ahead=15, queues=["default", "paused"])
+
+    assert len(turn.claims) == 1 + 3
+
+
+@on_sqlite
 @pytest.mark.parametrize("queue", [["default"], ["elsewhere"], None], ids=str)
 def test_none_is_claimed_ahead_while_there_is_any_limit(
     repo: JobRepository, drive: Driver, queue: list[str] | None

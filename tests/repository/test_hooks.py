@@ -11,7 +11,7 @@ from queuectl_engine.errors import BadInput, NoSuchHook
 from queuectl_engine.hook import DueHook, HookEvent, new_hook
 from queuectl_engine.job import Job
 from queuectl_engine.lifecycle import Exited, Signalled, WorkerDied
-from queuectl_engine.repository.protocol import JobRepository
+from queuectl_engine.repository.protocol import JobRepository, Verdict
 from tests.repository.driver import Driver, OpenRepo
 from tests.samples import CONTEXT, MINUTE, SECOND
 
@@ -161,6 +161,30 @@ def test_drained_means_that_nothing_is_left_to_do_in_that_queue(drive: Driver) -
     assert told(drive) == [(DRAINED, "default", None)]
     drive.run(Exited(0), "other")
     assert told(drive) == []
+
+
+def test_drained_is_told_after_all_that_ended_in_the_same_turn(drive: Driver) -> None:
+    set_hooks(drive, DEAD, DRAINED)
+    jobs = [drive.add(max_retries=0).id for _ in range(3)]
+    claims = drive.turn(room=3).claims
+
+    drive.turn(*(drive.ended(claim, Exited(7)) for claim in claims))
+
+    ends = [(DEAD, "default", job) for job in jobs]
+    assert told(drive) == [*ends, (DRAINED, "default", None)]
+
+
+def test_what_is_told_twice_in_one_turn_makes_its_hook_due_once(drive: Driver) -> None:
+    """Receipts that could be written only in part are written again, all of them."""
+    set_hooks(drive, DEAD)
+    job = drive.add(max_retries=0)
+    (claim,) = drive.turn(room=1).claims
+    end = drive.ended(claim, Exited(7))
+
+    turn = drive.turn(end, end)
+
+    assert turn.verdicts == (Verdict.SETTLED, Verdict.SETTLED)
+    assert told(drive) == [(DEAD, "default", job.id)]
 
 
 def test_what_is_due_but_was_not_promoted_is_left_to_do(drive: Driver) -> None:

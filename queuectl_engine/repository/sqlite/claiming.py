@@ -57,6 +57,14 @@ _IN_LINE: Final = f"""
 _READY_LEFT: Final = f"SELECT 1 FROM {_OPEN} WHERE {_READY} LIMIT 1"
 _SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
 
+# Of what is ready for each worker, so that none is without work while others have it waiting.
+_SHARE: Final = f"""
+    SELECT (SELECT ifnull(sum(n), 0) FROM {_OPEN} WHERE {_READY})
+           / (SELECT {_PART} * max(count(*), 1) FROM worker)
+"""
+
+_SHARE_OF_ANY: Final = numbered(_SHARE.format(served=""))
+_SHARE_OF_SERVED: Final = numbered(_SHARE.format(served=_SERVED), "served")
 _BEST_OF_ANY: Final = numbered(_BEST.format(served=""), "alone")
 _BEST_OF_SERVED: Final = numbered(_BEST.format(served=_SERVED), "alone", "served")
 _LEFT_OF_ANY: Final = numbered(_READY_LEFT.format(served=""))
@@ -93,11 +101,6 @@ _BEGIN_ATTEMPT: Final = numbered(
     """,
     *AttemptId._fields, "now", "leader", "worker",
 )  # fmt: skip
-# Of what is ready for each worker, so that none is without work while others have it waiting.
-_SHARE: Final = f"""
-    SELECT (SELECT ifnull(sum(n), 0) FROM counter WHERE state = 'ready')
-           / (SELECT {_PART} * max(count(*), 1) FROM worker)
-"""
 _BEGUN: Final = "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND token = ?"
 _HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ?"
 # Then a job's end may let one of another queue start.
@@ -137,7 +140,7 @@ def claim(
     claims: list[Claim] = []
     rounds = _ROUNDS
     patient = bool(room) and running + room > 1 and suspects.makes_room(db, worker)
-    most = room + (_share(db, ahead) if room and not limited else 0)
+    most = room + (_share(db, queues, ahead) if room and not limited else 0)
     while len(claims) < most:
         free = not (running or claims)
         if not (best := _best(db, queues, free or patient)):
@@ -201,8 +204,13 @@ def _best(db: Connection, queues: Sequence[str], alone: bool) -> list[Row]:
     return db.run(_BEST_OF_ANY, (alone,))
 
 
-def _share(db: Connection, ahead: int) -> int:
-    return min(ahead, db.value(_SHARE)) if ahead else 0
+def _share(db: Connection, queues: Sequence[str], ahead: int) -> int:
+    """Of so many that may be claimed ahead, those that leave enough to the other workers."""
+    if not ahead:
+        return 0
+    if queues:
+        return min(ahead, int(db.value(_SHARE_OF_SERVED, (json.dumps(list(queues)),))))
+    return min(ahead, int(db.value(_SHARE_OF_ANY)))
 
 
 def _in_line(db: Connection, job: int, queue: int, patient: bool, count: int) -> list[int]:

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from queuectl_engine.errors import NoSuchHook
 from queuectl_engine.hook import DEFAULT_TIMEOUT, DueHook, Hook, HookEvent
@@ -104,20 +104,30 @@ def delete_hook(db: Connection, queue: str, event: HookEvent) -> None:
 # -- when a job was settled
 
 
-def settled(
-    db: Connection, job: int, state: State, hooked: Row, ending: Ending, now: datetime
-) -> None:
-    """Note which hooks are due; `hooked` are the columns of `HOOKED`. Ends the settlement."""
-    queue, on_dead, on_completed = hooked
-    if state not in FINAL or not any(hooked):
-        return
-    if event := _EVENTS.get(state):
+class Settled(NamedTuple):
+    """A job that was just settled; `hooked` are the columns of `HOOKED`."""
+
+    job: int
+    state: State
+    ending: Ending
+    hooked: Row
+
+
+def settled(db: Connection, jobs: Sequence[Settled], now: datetime) -> None:
+    """Note which hooks are due, those of drained queues last. Ends the settlement."""
+    queues: set[int] = set()
+    for job, state, ending, (queue, on_dead, on_completed) in jobs:
+        if state not in FINAL:
+            continue
         own = on_dead if state is State.DEAD else on_completed
-        if own is not None or queue is not None:
+        if (event := _EVENTS.get(state)) and (own is not None or queue is not None):
             _note_end(db, event, job, state, queue, own, ending, now)
-    if queue is not None and not db.run(_NOT_DRAINED, {"queue": queue, "now": ms(now)}):
-        of_queue = {"queue": queue, "job": None, "now": ms(now), "fields": "{}"}
-        db.run(_DUE_OF_QUEUE, {**of_queue, "event": HookEvent.ON_DRAINED.value})
+        if queue is not None:
+            queues.add(queue)
+    for queue in sorted(queues):
+        if not db.run(_NOT_DRAINED, {"queue": queue, "now": ms(now)}):
+            of_queue = {"queue": queue, "job": None, "now": ms(now), "fields": "{}"}
+            db.run(_DUE_OF_QUEUE, {**of_queue, "event": HookEvent.ON_DRAINED.value})
 
 
 def _note_end(

@@ -56,7 +56,7 @@ _PATIENCE: Final = 5.0  # seconds for a lock
 _TRIES: Final = 5
 _KEPT: Final = "before-restore"
 _WAS_RUNNING: Final = "it ran when the backup was made"
-_WAITED: Final = "it waited in a worker when the backup was made"
+_NOT_BEGUN: Final = "it had not begun, as far as the backup knows"
 # Ids that were given out since the backup stay given out.
 _NEVER_AGAIN: Final = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?"
 _FIRST_ID: Final = """
@@ -177,7 +177,7 @@ def _lose_running(db: Connection, user: str, now: datetime) -> dict[int, JobStat
     """
     lost: dict[int, JobState] = {}
     for orphan in pools.all_held(db):
-        ending: Ending = NotStarted(_WAITED) if orphan.ahead else WorkerDied(supervised=False)
+        ending: Ending = NotStarted(_NOT_BEGUN) if orphan.ahead else WorkerDied(supervised=False)
         outcome = outcome_of(orphan.job, ending, Backoff(), now)
         ((_, state),) = turns.settle(db, [Ended(orphan.attempt, ending, outcome, now)], now)
         assert state is not None

@@ -144,11 +144,14 @@ def settle(
         return []
     which = [(one.attempt.job, one.attempt.token) for one in ended]
     held = {token for (token,) in db.run_many(_HELD, which)}
-    mine = [one for one in ended if one.attempt.token in held]
-    states = iter(_settle_held(db, mine, now) if mine else ())
+    mine: dict[str, Ended] = {}
+    for one in ended:
+        if (token := one.attempt.token) in held:
+            mine.setdefault(token, one)  # what was told twice is settled once
+    states = dict(zip(mine, _settle_held(db, [*mine.values()], now), strict=True)) if mine else {}
     return [
-        (Verdict.SETTLED, next(states))
-        if one.attempt.token in held
+        (Verdict.SETTLED, states[one.attempt.token])
+        if one.attempt.token in states
         else (_settle_late(db, one), None)
         for one in ended
     ]
@@ -167,9 +170,12 @@ def _settle_held(db: Connection, ended: Sequence[Ended], now: datetime) -> list[
     found = db.run_many(_SETTLED, [(one.attempt.job,) for one in ended])
     states = [STATE_OF[state] for state, *_ in found]
     telling.ended(db, [one.attempt for one in ended], states)
+    settled: list[hooks.Settled] = []
     for one, state, (_, was_suspect, *hooked) in zip(ended, states, found, strict=True):
         suspects.settled(db, one.attempt.job, state, one.ending, was=bool(was_suspect))
-        hooks.settled(db, one.attempt.job, state, tuple(hooked), one.ending, now)
+        if any(hooked):
+            settled.append(hooks.Settled(one.attempt.job, state, one.ending, tuple(hooked)))
+    hooks.settled(db, settled, now)
     return states
 
 
