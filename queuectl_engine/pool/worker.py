@@ -149,7 +149,7 @@ class Worker:
             self._take_turn()
             if time.monotonic() >= self._sync_at:
                 self._sync()
-            if self._stopping and not (self._runs or self._ended or self._lingering or self._ahead):
+            if self._stopping and not (self._runs or self._ended or self._lingering):
                 break
             room = not self._ahead and self._room() > 0
             self._bell.want(room)

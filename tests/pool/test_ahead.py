@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
@@ -401,16 +402,16 @@ def test_it_is_noted_before_it_begins(steps: Steps, monkeypatch: pytest.MonkeyPa
     assert known == [True]
 
 
-def test_a_worker_does_not_leave_while_any_waits(steps: Steps) -> None:
-    """A full machine keeps them from beginning; then a turn hears of a stop."""
-    worker = steps.worker
+def test_a_worker_does_not_leave_while_any_waits(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They could not begin just then, and the turn that settles the rest hears of a stop."""
+    worker, begin = steps.worker, steps.worker._begin_waiting
+    looks = count()
+    monkeypatch.setattr(worker, "_begin_waiting", lambda: begin() if next(looks) else 0)
     worker._runs.clear()
     worker._end(steps.first, steps.drive.ended(steps.first, Exited(0)))
     steps.drive.repo.ask_stop(steps.pool.id, "graceful")
-    worker._begin_waiting = lambda: 0  # type: ignore[method-assign]
-    worker._take_turn()
-    del worker._begin_waiting
-    assert (worker._stopping, worker._ended, bool(worker._ahead)) == (True, [], True)
 
     worker.run()
 

@@ -163,6 +163,26 @@ def test_a_stop_timeout_begins_the_ladder_by_itself(engine: Engine, start_pool: 
     assert engine.get(job.id).state is JobState.PENDING
 
 
+def test_a_drained_pool_tells_its_workers_at_once(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not in its next turn, or when they look by themselves: here both never come."""
+    never = "supervisor._TURN = worker._LOOK_AGAIN = 3600.0"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"from queuectl_engine.pool import supervisor, worker\n\n{never}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    job = engine.add("true")
+
+    with foreground(engine, drain=True) as pool:
+        try:
+            assert pool.wait(timeout=30) == 0
+        finally:
+            pool.kill()
+
+    assert engine.get(job.id).state is JobState.COMPLETED
+
+
 def test_drain_runs_until_nothing_is_left_and_ignores_the_future(engine: Engine) -> None:
     flag = Path(engine.database.location).with_name("flag")
     engine.add("true")
