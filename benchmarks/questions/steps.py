@@ -39,6 +39,7 @@ class _Job:
     directory: Path
     line: str
     synchronous: str
+    environment: dict[str, str]  # to read os.environ takes as long as a small transaction
 
     @property
     def argv(self) -> list[str]:
@@ -53,7 +54,7 @@ class _Job:
         pid = os.posix_spawn(
             argv[0],
             argv,
-            os.environ,
+            self.environment,
             file_actions=((os.POSIX_SPAWN_DUP2, to_out, 1), (os.POSIX_SPAWN_DUP2, to_err, 2)),
             setsid=True,
             setsigmask=(),
@@ -109,7 +110,7 @@ def _rate(bench: Bench, step: str, jobs: int, line: str, synchronous: str) -> fl
     with bench.directory() as directory, database(directory, durability) as engine:
         engine.add_lines([line] * (jobs + _SPARE))
         _make_bare(directory / "bare.db", jobs + _SPARE)
-        job = _Job(directory, line, synchronous)
+        job = _Job(directory, line, synchronous, dict(os.environ))
         return jobs / raced(LAUNCHERS, _launch, lambda n: (step, job, n, jobs // LAUNCHERS))
 
 
@@ -123,7 +124,7 @@ def _launch(step: str, job: _Job, number: int, each: int, barrier: Barrier) -> N
 
 @contextmanager
 def _bare(job: _Job, _: int) -> Iterator[OneJob]:
-    yield lambda: _wait(os.posix_spawn(job.argv[0], job.argv, os.environ))
+    yield lambda: _wait(os.posix_spawn(job.argv[0], job.argv, job.environment))
 
 
 @contextmanager
