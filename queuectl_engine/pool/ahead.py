@@ -56,7 +56,7 @@ class Ahead:
     def wanted(self) -> int:
         """How many jobs to claim for which there is no room yet.
 
-        None while it cannot be noted which of them begin.
+        Zero while it cannot be noted which of them begin.
         """
         wanted = 0 if self._waiting else self._short // _SHORT_FOR_ONE
         if wanted and self._descriptor < 0:
