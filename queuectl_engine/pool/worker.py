@@ -183,7 +183,7 @@ class Worker:
         if self.cut_off is not None:
             self._leave_receipts(self.cut_off)
             return
-        if time.monotonic() >= self._space_at:
+        if self._woken or time.monotonic() >= self._space_at:
             self._mind_the_space()
         while True:
             room = self._begin_waiting()

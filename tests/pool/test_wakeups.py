@@ -148,6 +148,22 @@ def test_who_was_not_woken_looks_only_when_somebody_wrote(tmp_path: Path) -> Non
     assert len(versions) == 1, "a time that has come needs no answer"
 
 
+def test_who_is_woken_looks_for_space_first(tmp_path: Path) -> None:
+    """However lately it has looked: the disk may have been filled since."""
+    idle = quiet_worker(tmp_path, [])
+    free = [(1 << 30, 1 << 30), (0, 1 << 30)]
+    repository: Any = idle._repository
+    repository.free_space = lambda: free.pop(0)
+    endless: Any = SimpleNamespace(ends=False, is_past=lambda _: False)
+    idle._lease = endless
+    idle._mind_the_space()
+
+    idle._rung()
+    idle._take_turn()  # it would ask for jobs, which this database does not know
+
+    assert (free, idle._room()) == ([], 0)
+
+
 def quiet_worker(directory: Path, versions: list[int | StorageError]) -> Worker:
     """One whose database has these versions, each time it is asked."""
 
