@@ -157,9 +157,9 @@ def all_at_rest(engine: Engine, jobs: list[int]) -> bool:
     return all(job.state in rest for job in engine.get_all(jobs))
 
 
-def fill(disk: Path, *, leave: int = 0) -> Path:
+def fill(disk: Path, *, leave: int = 0, name: str = "filler") -> Path:
     """Take what is left of a disk, but for so many bytes; remove the file to give it back."""
-    filler = disk / "filler"
+    filler = disk / name
     size = 0
     with filler.open("wb") as file:
         while (left := _left(disk) - leave) > 0:
