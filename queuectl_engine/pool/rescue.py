@@ -7,7 +7,7 @@ for as long as it holds it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -154,7 +154,7 @@ def _free(
     repository: JobRepository,
     pool: PoolRow,
     held: Sequence[Orphan],
-    begun: Container[str] | None,
+    begun: frozenset[str] | None,
     log: Log,
     *,
     supervised: bool,
@@ -166,9 +166,10 @@ def _free(
     """
     stuck = _cannot_clear(pool, held)
     now = repository.clock()
-    had_begun = [
-        one for one in held if not one.ahead or begun is None or one.attempt.token in begun
-    ]
+    waited: set[str] = set()
+    if begun is not None:
+        waited = {one.attempt.token for one in held if one.ahead} - begun
+    had_begun = [one for one in held if one.attempt.token not in waited]
     over: list[Ended] = []
     for orphan in held:
         job, number = orphan.job, orphan.attempt.number
@@ -176,7 +177,7 @@ def _free(
             if job.parked != why:
                 repository.park(orphan.attempt, why)
                 log("parked", job=job.id, attempt=number, why=why)
-        elif orphan in had_begun:
+        elif orphan.attempt.token not in waited:
             over.append(_lost(orphan, _died(pool, orphan, had_begun, supervised), now))
             log("lost", job=job.id, attempt=number, why="worker died")
         else:

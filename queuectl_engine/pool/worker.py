@@ -240,7 +240,7 @@ class Worker:
         if self._ahead and (self._stopping or time.monotonic() < self._full_until):
             self._give_back_waiting("its worker takes nothing more")
         while (room := self._room()) and self._ahead:
-            if self._ended and self._settle_at == 0.0 and time.monotonic() >= self._busy_until:
+            if self._ended and time.monotonic() >= self._turn_at():
                 return 0  # first the turn: the next job could take us with it
             self._start(self._ahead.next())
         return room

@@ -64,10 +64,9 @@ def columns_of(ended: Ended, now: datetime) -> Columns:
     outcome, ending, ended_at = ended.outcome, ended.ending, ended.ended_at
     state, reason, finished = _became(outcome, ended_at)
     began, at = ms_or_none(ended.began_at), ms(now)
-    cancelled = if_cancelled(outcome)
-    if cancelled is outcome:
+    if isinstance(outcome, Completed):
         return Columns(state, state, None, None, finished, finished, None, 0, 0, began, at)
-    if_so = _became(cancelled, ended_at)
+    if_so = _became(if_cancelled(outcome), ended_at)
     return Columns(
         state,
         if_so[0],

@@ -56,13 +56,11 @@ _IN_LINE: Final = f"""
 """
 _READY_LEFT: Final = f"SELECT 1 FROM {_OPEN} WHERE {_READY} LIMIT 1"
 _SERVED: Final = "AND queue.name IN (SELECT value FROM json_each(:served))"
-
 # Of what is ready for each worker, so that none is without work while others have it waiting.
 _SHARE: Final = f"""
     SELECT (SELECT ifnull(sum(n), 0) FROM {_OPEN} WHERE {_READY})
            / (SELECT {_PART} * max(count(*), 1) FROM worker)
 """
-
 _SHARE_OF_ANY: Final = numbered(_SHARE.format(served=""))
 _SHARE_OF_SERVED: Final = numbered(_SHARE.format(served=_SERVED), "served")
 _BEST_OF_ANY: Final = numbered(_BEST.format(served=""), "alone")
@@ -127,10 +125,10 @@ def claim(
     queues: Sequence[str],
     room: int,
     now: datetime,
-    running: int = 0,
-    ahead: int = 0,
+    running: int,
+    ahead: int,
     *,
-    limited: bool = True,
+    limited: bool,
 ) -> Taken:
     """Up to `room` jobs of these queues (of all when empty), now ours; we run some already.
 
