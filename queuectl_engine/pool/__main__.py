@@ -17,7 +17,7 @@ from typing import Final
 
 from queuectl_engine.errors import ExitCode, QueuectlError, StorageError
 from queuectl_engine.pool.options import PoolOptions
-from queuectl_engine.pool.supervisor import NameTaken, Supervisor
+from queuectl_engine.pool.supervisor import NameTaken, Supervisor, start_fork_server
 from queuectl_engine.pool.systemd import Notifier
 from queuectl_engine.repository import load_store, open_repository
 from queuectl_engine.repository.protocol import JobRepository, PoolRow
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     os.chdir("/")
     notify = Notifier()
+    start_fork_server()  # before the database is opened, which takes as long
 
     def ready(pool: PoolRow) -> None:
         _tell(told, pool=pool.id)

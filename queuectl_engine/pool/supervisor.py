@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from multiprocessing import forkserver
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import TYPE_CHECKING, Final
 
 from queuectl_engine.errors import PoolRefused, StorageError, StorageMoved
@@ -86,6 +86,17 @@ class NameTaken(PoolRefused):
     """A pool of that name runs already."""
 
 
+def start_fork_server() -> ForkServerContext:
+    """What makes our workers, its process running; it imports while we do other things.
+
+    The same one for every supervisor of this process.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["queuectl_engine.pool.preload"])
+    forkserver.ensure_running()
+    return context
+
+
 class Supervisor:
     """One pool instance, from its start to its end. Owns its directory, its locks, its workers."""
 
@@ -98,8 +109,7 @@ class Supervisor:
         self._tell_ready: Callable[[PoolRow], None] | None = ready
         self._members: dict[int, _Member] = {}  # by pidfd
         self._poll = select.poll()
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["queuectl_engine.pool.preload"])
+        self._context = start_fork_server()
         self._stop: str | None = None
         self._told_to_stop = False  # by a person
         self._tell_stopping: Callable[[], None] = lambda: None
@@ -132,7 +142,6 @@ class Supervisor:
         self._hooks = Hooks(repository, self._pool, options.db, self._poll, self._log)
         self._hooks_until = float("inf")  # a stopping pool starts none later
         self._over = False
-        forkserver.ensure_running()
         self._own_children = frozenset(processes.children())
 
     def run(self, stopping: Callable[[], None]) -> None:
