@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import sys
 from dataclasses import asdict
@@ -45,6 +46,8 @@ def main() -> int:
 
 def _run(names: tuple[str, ...], kept: Path, *, quick: bool, directory: Path | None) -> None:
     """Questions that were not asked now keep the answers that they had."""
+    for package in ("queuectl_engine", "queuectl_tui"):  # what starts has been started before
+        compileall.compile_dir(HERE.parent / package, quiet=1)
     data: dict[str, Any] = {"answers": {}}
     if kept.exists():
         data = json.loads(kept.read_text(encoding="utf-8"))
