@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from queuectl_engine.filter import Filter
 from queuectl_engine.job import State
 from queuectl_engine.repository.postgres import PostgresRepository, adding, connection
 from queuectl_engine.repository.postgres.connection import Connection
-from tests.postgres import cluster
+from tests.postgres import cluster, running_server, with_queue
 from tests.repository.driver import Driver
 from tests.samples import HOUR, NOON, new
 
@@ -85,9 +86,11 @@ def test_a_transaction_that_is_cut_off_is_done_once(
 class Cut:
     """Lets the session end around the next COMMIT: before it reaches the server, or after."""
 
-    def __init__(self, repo: PostgresRepository, url: str, *, reached: bool) -> None:
+    def __init__(
+        self, repo: PostgresRepository, end: Callable[[], object], *, reached: bool
+    ) -> None:
         db = repo._db
-        self.raw, self.url, self.reached, self.cuts = db._session(), url, reached, 0
+        self.raw, self.end, self.reached, self.cuts = db._session(), end, reached, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.raw, name)
@@ -98,7 +101,7 @@ class Cut:
         self.cuts += 1
         if self.reached:
             self.raw.execute(query)
-        end_sessions(self.url)
+        self.end()
         return self.raw.execute(b"SELECT 1")
 
 
@@ -106,7 +109,7 @@ class Cut:
 def test_a_commit_without_an_answer_happens_once(
     url: str, repo: PostgresRepository, reached: bool
 ) -> None:
-    cut = Cut(repo, url, reached=reached)
+    cut = Cut(repo, partial(end_sessions, url), reached=reached)
     repo._db._raw = cut  # type: ignore[assignment]
 
     (added,) = repo.add([new()], now=NOON)
@@ -121,7 +124,7 @@ def test_a_commit_that_nobody_can_tell_of_says_so(
 ) -> None:
     drive = Driver(repo)
     drive.add()
-    cut = Cut(repo, url, reached=True)
+    cut = Cut(repo, partial(end_sessions, url), reached=True)
     repo._db._raw = cut  # type: ignore[assignment]
     repo._db._timeout = 0.2
 
@@ -141,12 +144,30 @@ def test_a_number_of_another_timeline_proves_nothing(
     url: str, repo: PostgresRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A promoted standby gives numbers out again that the lost server had used."""
-    repo._db._raw = Cut(repo, url, reached=True)  # type: ignore[assignment]
+    repo._db._raw = Cut(repo, partial(end_sessions, url), reached=True)  # type: ignore[assignment]
     before = "SELECT pg_xact_status(%(transaction)s::xid8), 'FFFFFFFF'"
     monkeypatch.setattr(connection, "_WHAT_BECAME", before)
 
     with pytest.raises(OutcomeUnknown, match="look before you repeat it"):
         repo.add([new()], now=NOON)
+
+
+def test_a_number_that_is_given_out_again_after_a_crash_proves_nothing() -> None:
+    """The server has forgotten it where nothing of its transaction had reached the disk."""
+    with running_server(wal_writer_delay="10s", autovacuum="off") as server:
+
+        def crash() -> None:
+            server.stop(signal.SIGQUIT)
+            server.start()
+            server.run("SELECT pg_current_xact_id()")
+
+        with closing(PostgresRepository.open(server.url(with_queue(server)), timeout=20.0)) as repo:
+            repo._db._raw = Cut(repo, crash, reached=False)  # type: ignore[assignment]
+            with pytest.raises(OutcomeUnknown, match="look before you repeat it"):
+                repo.add([new()], now=NOON)
+
+            assert sum(repo.counts().stored.values()) == 0
+            assert len(repo.add([new()], now=NOON)) == 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])

@@ -43,10 +43,15 @@ _HELLO: Final = """
 _CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _WRITES: Final = ("INSERT", "UPDATE", "DELETE", "MERGE")
 
-# Its number, and the timeline that it belongs to: after a promotion numbers are given out again.
-_TIMELINE: Final = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
-_WHO_AM_I: Final = f"SELECT pg_current_xact_id()::text, {_TIMELINE}".encode()
-_WHAT_BECAME: Final = f"SELECT pg_xact_status(%(transaction)s::xid8), {_TIMELINE}"
+# Its number, and the era that it belongs to: numbers are given out again after a promotion, which
+# begins a timeline, and after a crash, which begins statistics, where none of their own had reached
+# the disk.
+_ERA: Final = """
+    left(pg_walfile_name(pg_current_wal_lsn()), 8)
+    || coalesce(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())::text, '')
+"""
+_WHO_AM_I: Final = f"SELECT pg_current_xact_id()::text, {_ERA}".encode()
+_WHAT_BECAME: Final = f"SELECT pg_xact_status(%(transaction)s::xid8), {_ERA}"
 
 
 class Connection:
@@ -276,18 +281,18 @@ class Connection:
         finally:
             self._inside = False
 
-    def _commit(self, raw: Session, transaction: str, timeline: str) -> None:
+    def _commit(self, raw: Session, transaction: str, era: str) -> None:
         # News is told after the commit, in the same message: who hears of it finds it.
         told = f"; SELECT nextval('{SCHEMA}.news')".encode() if self._dirty else b""
         try:
             raw.execute(b"COMMIT" + told)
         except psycopg.Error as error:
-            if not is_lost(error) or not self._was_committed(transaction, timeline):
+            if not is_lost(error) or not self._was_committed(transaction, era):
                 raise
         else:
             self._bumps += self._dirty
 
-    def _was_committed(self, transaction: str, timeline: str) -> bool:
+    def _was_committed(self, transaction: str, era: str) -> bool:
         """What became of a commit whose answer was lost. Raises what keeps us from knowing."""
         unknown = (
             f"the connection to {self.where} was lost during a commit, so nobody knows yet"
@@ -296,11 +301,11 @@ class Connection:
         while True:
             self._drop()
             try:
-                status, where = self._persist(partial(self._status_of, transaction))
+                status, now = self._persist(partial(self._status_of, transaction))
             except StorageError as error:
                 raise OutcomeUnknown(unknown) from error
-            if status == "committed" and where != timeline:
-                # A standby that was promoted may have given our number to another transaction.
+            if status == "committed" and now != era:
+                # It may have been another transaction, which was given our number.
                 raise OutcomeUnknown(unknown)
             if status != "in progress":
                 return status == "committed"
@@ -308,10 +313,10 @@ class Connection:
 
     def _status_of(self, transaction: str) -> tuple[str | None, str]:
         try:
-            ((status, timeline),) = self.run(_WHAT_BECAME, {"transaction": transaction})
+            ((status, era),) = self.run(_WHAT_BECAME, {"transaction": transaction})
         except psycopg.errors.InvalidParameterValue:
             return None, ""  # a standby that was promoted has never heard of it: it is lost
-        return status, timeline
+        return status, era
 
     def _roll_back(self, raw: Session) -> None:
         try:
