@@ -17,7 +17,7 @@ class Environments:
     def __init__(self, db: str, pool: Mapping[str, str]) -> None:
         """`pool` is the environment of the pool itself, as it was when it started."""
         self._db = db
-        self._pool = dict(without_password(db, pool))
+        self._pool = pool
         self._last: tuple[Context, dict[str, str]] | None = None
 
     def of(self, claim: Claim, slot: Mapping[str, str]) -> dict[str, str]:

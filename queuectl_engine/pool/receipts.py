@@ -64,6 +64,7 @@ class Receipts:
         """
         if not self._path.exists():  # never made, or its directory went with the database
             self.close()
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor, self._length = _made(self._path), 0
         for one in ended:
             try:
@@ -146,7 +147,6 @@ def settle_receipts(
 
 
 def _made(path: Path) -> int:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)
     with suppress(OSError):

@@ -44,11 +44,10 @@ _READ: Final = 65_536
 _LARGE_READ: Final = 1024 * 1024  # what an ordinary user may make of a pipe (pipe(7))
 _UNSURE: Final = 1024  # KiB: the kernel counts memory in batches
 _LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the leader has ended
-# What a program would go on ignoring: all else that we handle execve sets to default. Python does
-# so with SIGPIPE and SIGXFSZ, nohup with SIGHUP; nobody here ignores another one later.
-_IGNORED: Final = tuple(
-    number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN
-)
+# What a program would go on ignoring: Python does so with SIGPIPE and SIGXFSZ, nohup with SIGHUP.
+# All of them by name, as glibc looks first at each that is not named and then sets it as well; and
+# as numbers, which are read in a moment.
+_DEFAULT: Final = tuple(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 NOT_ITS_FAULT: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 # What a shell answers (POSIX XCU 2.8.2): found but not executable, and not found.
 CANNOT_EXECUTE: Final = 126
@@ -412,7 +411,7 @@ def _posix_spawn(
             ),
             setsid=True,
             setsigmask=(),
-            setsigdef=_IGNORED,
+            setsigdef=_DEFAULT,
         )
 
 

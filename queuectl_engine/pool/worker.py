@@ -128,7 +128,7 @@ class Worker:
         self.unsettled: StorageError | None = None  # why results went into receipts
         self._reaped: list[Run] = []  # over since the last look at what is left of them
         self._lease = Lease(post.pool, post.directory)
-        self._fence = Fence(self._lease)
+        self._fence = Fence(self._lease) if self._lease.ends else None
         self._compare_at = 0.0  # what we run with what the store says that we run
         self._report_after = 0.0  # storage could not be used: let output wait
         self._lingering: list[Run] = []  # over, but not all of it could be killed
@@ -139,7 +139,7 @@ class Worker:
         self._bell = Bell(self._listener, self._repository.wake_fd(self._post.pool), self._rung)
         self._watch_supervisor()
         watch_signals(self._listener, self._heard)
-        if self._lease.ends:
+        if self._fence:
             self._fence.start()
         self._log.gather()
         while True:
@@ -157,7 +157,7 @@ class Worker:
                 self._log.flush()
             self._listener.wait(self._patience(room=room))
             self._on_time()
-        if self._lease.ends:
+        if self._fence:
             self._fence.stop()
         self._lease.close()
         self._receipts.close()
@@ -353,7 +353,7 @@ class Worker:
             return
         failpoints.reach(failpoints.SPAWNED)
         self._runs[claim.attempt.token] = run
-        if self._lease.ends:
+        if self._fence:
             self._fence.guard(claim.attempt.token, run.pid)
         self._listener.watch(run.pidfd, lambda: self._leader_ended(run))
 
@@ -390,7 +390,7 @@ class Worker:
         for descriptor in (run.pidfd, *(() if soon else run.streams)):
             self._listener.ignore(descriptor)
         del self._runs[run.claim.attempt.token]
-        if self._lease.ends:
+        if self._fence:
             self._fence.release(run.claim.attempt.token)
         run.reap({other.pid for other in self._runs.values()})
         failpoints.reach(failpoints.EXITED)
