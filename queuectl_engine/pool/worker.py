@@ -151,8 +151,8 @@ class Worker:
                 self._sync()
             if self._stopping and not (self._runs or self._ended or self._lingering):
                 break
-            room = not self._ahead and self._room() > 0
-            self._bell.want(room)
+            room = 0 if self._ahead else self._room()
+            self._bell.want(room > 0)
             if not self._ahead:
                 self._log.flush()
             self._listener.wait(self._patience(room=room))
@@ -189,7 +189,7 @@ class Worker:
             room = self._begin_waiting()
             if not (self._ended or (room and self._should_look())):
                 return
-            if time.monotonic() < self._turn_at():
+            if time.monotonic() < self._turn_at(room=room):
                 return
             now = self._repository.clock()
             try:
@@ -231,16 +231,21 @@ class Worker:
         if turn.more and (turn.claims or turn.hold):
             self._repository.ring(self._post.pool, wake_fd=self._bell.descriptor)
 
-    def _turn_at(self) -> float:
-        """When what has ended is to be settled: later, while what waits can begin."""
-        return max(self._busy_until, self._settle_at) if self._ahead else self._busy_until
+    def _turn_at(self, *, room: int) -> float:
+        """When what has ended is to be settled.
+
+        Later, while what waits can begin, or the last of it has begun and is to end as soon.
+        """
+        if self._ahead or (self._ahead.last_runs and not room):
+            return max(self._busy_until, self._settle_at)
+        return self._busy_until
 
     def _begin_waiting(self) -> int:
         """Begin what waits as far as there is room; how much of it is left for other jobs."""
         if self._ahead and (self._stopping or time.monotonic() < self._full_until):
             self._give_back_waiting("its worker takes nothing more")
         while (room := self._room()) and self._ahead:
-            if self._ended and time.monotonic() >= self._turn_at():
+            if self._ended and time.monotonic() >= self._turn_at(room=room):
                 return 0  # first the turn: the next job could take us with it
             self._start(self._ahead.next())
         return room
@@ -506,12 +511,12 @@ class Worker:
             for run in self._runs.values():
                 run.end(why)
 
-    def _patience(self, *, room: bool) -> float:
+    def _patience(self, *, room: int) -> float:
         """Seconds until something is due."""
         now = time.monotonic()
         times = [self._sync_at, self._ahead.until, *(run.wake_at for run in self._runs.values())]
         if self._ended:
-            times.append(self._turn_at())
+            times.append(self._turn_at(room=room))
         elif room:
             times.append(max(self._look_at, self._busy_until))
         elif now < self._full_until:

@@ -77,6 +77,18 @@ def test_no_more_is_wanted_while_any_waits(drive: Driver, tmp_path: Path) -> Non
     assert (bool(ahead), ahead.wanted()) == (False, MOST)
 
 
+def test_the_last_one_runs_until_any_ends(drive: Driver, tmp_path: Path) -> None:
+    ahead = short(Ahead(tmp_path, WORKER))
+    assert not ahead.last_runs
+    ahead.wait(drive.turn(room=1, ahead=2).claims[1:])
+    ahead.next()
+    assert not ahead.last_runs
+    ahead.next()
+    assert ahead.last_runs
+    ahead.ended(soon=False)
+    assert not ahead.last_runs
+
+
 def test_what_is_given_up_is_all_that_waits_and_short_jobs_count_anew(
     drive: Driver, tmp_path: Path
 ) -> None:
@@ -246,11 +258,11 @@ def test_a_result_may_wait_for_those_that_wait_but_not_that_of_a_last_try(steps:
     worker._ahead._until = inf
     worker._take_turn()
     assert steps.states() == ALL_HELD
-    assert worker._patience(room=False) > 0.0, "it sleeps meanwhile"
+    assert worker._patience(room=0) > 0.0, "it sleeps meanwhile"
     worker._ended.clear()
 
     worker._end(claim, end)
-    assert worker._patience(room=False) == 0.0
+    assert worker._patience(room=0) == 0.0
     worker._take_turn()
     assert steps.states() == [(State.COMPLETED, 1), HELD, HELD, HELD]
 
@@ -261,9 +273,41 @@ def test_a_result_does_not_wait_when_nothing_else_does(steps: Steps) -> None:
     tries_left = claim._replace(job=claim.job._replace(max_retries=1))
 
     steps.worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
-    assert steps.worker._patience(room=False) == 0.0
+    assert steps.worker._patience(room=0) == 0.0
     steps.worker._take_turn()
 
+    assert steps.states()[0] == (State.COMPLETED, 1)
+
+
+def test_results_wait_for_the_last_of_a_streak_to_be_settled_with_it(steps: Steps) -> None:
+    worker, claim = steps.worker, steps.first
+    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
+    for _ in steps.waiting:
+        worker._ahead.next()
+    worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
+    worker._settle_at += 60.0  # so that no slow machine comes too late
+
+    worker._take_turn()
+    assert steps.states() == ALL_HELD
+    assert worker._patience(room=0) > 0.0, "it sleeps meanwhile"
+
+    worker._ahead.ended(soon=True)
+    assert worker._patience(room=0) == 0.0
+    worker._take_turn()
+    assert steps.states() == [(State.COMPLETED, 1), HELD, HELD, HELD]
+
+
+def test_they_do_not_wait_for_it_where_others_could_run_beside_it(steps: Steps) -> None:
+    worker, claim = steps.worker, steps.first
+    worker._options = replace(worker._options, slots=2, queues=("another",))
+    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
+    for _ in steps.waiting:
+        worker._ahead.next()
+    worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
+    worker._settle_at += 60.0
+
+    assert worker._patience(room=1) == 0.0
+    worker._take_turn()
     assert steps.states()[0] == (State.COMPLETED, 1)
 
 
@@ -304,7 +348,7 @@ def test_what_is_settled_leaves_its_place_to_the_next(steps: Steps) -> None:
 
 def test_what_waits_behind_a_long_job_is_given_back(steps: Steps) -> None:
     worker = steps.worker
-    assert worker._patience(room=False) <= 0.1
+    assert worker._patience(room=0) <= 0.1
     until(lambda: time.monotonic() >= worker._ahead.until)
 
     worker._on_time()
