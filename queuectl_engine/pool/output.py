@@ -75,7 +75,8 @@ class OutputBuffer:
         self._provisional = None
         if last:
             for stream, rest in self._unfinished.items():
-                self._keep(stream, rest)
+                if rest:
+                    self._keep(stream, rest)
         head, _ = self._head.take(self._limit)
         tail, dropped = self._tail.take(self._limit)
         self._dropped += dropped
@@ -138,14 +139,19 @@ class _Pieces:
 
     def take(self, limit: int) -> tuple[tuple[Piece, ...], int]:
         """The last `limit` bytes, neighbours of one stream joined, and how many came before."""
+        if not self._parts:
+            return (), 0
         dropped = max(0, self._size - limit)
         if dropped:
             stream, data = self._parts[0]
             self._parts[0] = stream, data[dropped:]
-        pieces = tuple(
-            Piece(stream, b"".join(data for _, data in parts))
-            for stream, parts in groupby(self._parts, key=itemgetter(0))
-        )
+        if len(self._parts) == 1:  # as of most jobs
+            pieces: tuple[Piece, ...] = (Piece(*self._parts[0]),)
+        else:
+            pieces = tuple(
+                Piece(stream, b"".join(data for _, data in parts))
+                for stream, parts in groupby(self._parts, key=itemgetter(0))
+            )
         self._parts.clear()
         self._size = 0
         return pieces, dropped

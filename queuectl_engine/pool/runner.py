@@ -230,7 +230,7 @@ class Run:
         """Clean up after the leader, which has ended; `known` are the leaders of other runs."""
         self._ended_at = self._clock()
         # What it left became our child when it ended, or comes from such a child.
-        alone = not any(pid != self.pid and pid not in known for pid in processes.children())
+        alone = {self.pid, *known}.issuperset(processes.children())
         if self.on_ladder or not alone:
             self._remember_leader()  # a zombie still has its start time
         spared = self.claim.job.allow_background and self._ending is None
