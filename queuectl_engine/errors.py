@@ -135,7 +135,7 @@ class StoredUnconfirmed(StorageError):
 
 
 class OutcomeUnknown(StorageError):
-    """The disk failed while something was stored, and does not answer whether it is there."""
+    """The disk or the server failed in a commit, and nobody can say whether it happened."""
 
 
 class NotAQueue(StorageError):

@@ -607,7 +607,10 @@ class JobRepository(Protocol):
         """Every worker registered, alive or not."""
 
     def held_by(self, worker: int) -> list[Orphan]:
-        """The jobs in processing that belong to this worker."""
+        """The jobs in processing that belong to this worker.
+
+        Not a claim of ours of which nobody could say whether it was stored: our next turn takes it.
+        """
 
     def strays(self) -> list[Orphan]:
         """The jobs in processing whose worker is registered nowhere."""

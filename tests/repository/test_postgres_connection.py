@@ -136,6 +136,7 @@ def test_a_commit_that_nobody_can_tell_of_says_so(
         with pytest.raises(OutcomeUnknown, match="look before you repeat it"):
             drive.claim()
 
+    assert drive.repo.held_by(drive.worker) == [], "it is no stranger that is to be given back"
     assert drive.claim().job.id == 1  # the worker's own, with the token that was stored
     assert drive.repo.held_by(drive.worker)[0].attempt.number == 1
 

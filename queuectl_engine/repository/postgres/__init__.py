@@ -437,7 +437,9 @@ class PostgresRepository:
         return self._db.look(pools.workers)
 
     def held_by(self, worker: int) -> list[Orphan]:
-        return self._db.look(pools.held_by, worker)
+        in_doubt = {claim.attempt.token for claim in self._doubtful}
+        held = self._db.look(pools.held_by, worker)
+        return [one for one in held if one.attempt.token not in in_doubt]
 
     def strays(self) -> list[Orphan]:
         return self._db.look(pools.strays)
