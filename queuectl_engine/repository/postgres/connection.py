@@ -43,9 +43,9 @@ _HELLO: Final = """
 _CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _WRITES: Final = ("INSERT", "UPDATE", "DELETE", "MERGE")
 
-# Its number, and the era that it belongs to: numbers are given out again after a promotion, which
-# begins a timeline, and after a crash, which begins statistics, where none of their own had reached
-# the disk.
+# Its number, and the era that it belongs to. Numbers are given out again after a promotion, which
+# begins a new timeline, and after a crash, which begins the server's statistics anew, where nothing
+# of their transactions had reached the disk.
 _ERA: Final = """
     left(pg_walfile_name(pg_current_wal_lsn()), 8)
     || coalesce(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())::text, '')
