@@ -25,7 +25,6 @@ from benchmarks.questions.runners import pool_rate, xargs_rate
 from benchmarks.questions.storing import AT_ONCE, completed, registered
 from queuectl_engine.repository.protocol import Ended
 
-LAUNCHERS: Final = 2
 _SPARE: Final = 200  # jobs that are claimed and not counted
 
 _SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
@@ -75,26 +74,28 @@ class _Job:
 
 
 def ask(bench: Bench) -> list[Answer]:
-    """Beside `xargs`, two at once: of a builtin, of a program, and with each commit on the disk."""
+    """Beside `xargs`: of a builtin, of a program, with each commit on the disk; two, then four."""
     return [
-        _steps(bench, "true", "NORMAL"),
-        _steps(bench, "/bin/true", "NORMAL"),
-        _steps(bench, "true", "FULL"),
+        _steps(bench, "true", "NORMAL", 2),
+        _steps(bench, "/bin/true", "NORMAL", 2),
+        _steps(bench, "true", "FULL", 2),
+        _steps(bench, "echo hello", "NORMAL", 4),
+        _steps(bench, "/bin/true", "NORMAL", 4),
     ]
 
 
-def _steps(bench: Bench, line: str, synchronous: str) -> Answer:
+def _steps(bench: Bench, line: str, synchronous: str, launchers: int) -> Answer:
     jobs = bench.size(3000, 400)
-    base = f"xargs -P{LAUNCHERS}"
+    base = f"xargs -P{launchers}"
     durability = "full" if synchronous == "FULL" else "standard"
     title = (
-        f"From a bare launcher to a pool: `{line}`, {LAUNCHERS} at once, {durability} durability"
+        f"From a bare launcher to a pool: `{line}`, {launchers} at once, {durability} durability"
     )
     answer = Answer(title, "jobs/s", base)
-    cases: dict[str, Case] = {base: partial(xargs_rate, bench, line, LAUNCHERS, jobs)}
+    cases: dict[str, Case] = {base: partial(xargs_rate, bench, line, launchers, jobs)}
     for name, step in STEPS.items():
-        cases[name] = partial(_rate, bench, step, jobs, line, synchronous)
-    cases["queuectl"] = partial(pool_rate, bench, line, LAUNCHERS, 1, jobs, durability)
+        cases[name] = partial(_rate, bench, step, jobs, line, synchronous, launchers)
+    cases["queuectl"] = partial(pool_rate, bench, line, launchers, 1, jobs, durability)
     answer.ask(cases, bench.rounds)
     answer.text = (
         "All but `xargs` start the line from Python with posix_spawn, without a shell where it "
@@ -105,13 +106,13 @@ def _steps(bench: Bench, line: str, synchronous: str) -> Answer:
     return answer
 
 
-def _rate(bench: Bench, step: str, jobs: int, line: str, synchronous: str) -> float:
+def _rate(bench: Bench, step: str, jobs: int, line: str, synchronous: str, launchers: int) -> float:
     durability = "full" if synchronous == "FULL" else "standard"
     with bench.directory() as directory, database(directory, durability) as engine:
         engine.add_lines([line] * (jobs + _SPARE))
         _make_bare(directory / "bare.db", jobs + _SPARE)
         job = _Job(directory, line, synchronous, dict(os.environ))
-        return jobs / raced(LAUNCHERS, _launch, lambda n: (step, job, n, jobs // LAUNCHERS))
+        return jobs / raced(launchers, _launch, lambda n: (step, job, n, jobs // launchers))
 
 
 def _launch(step: str, job: _Job, number: int, each: int, barrier: Barrier) -> None:
@@ -124,7 +125,10 @@ def _launch(step: str, job: _Job, number: int, each: int, barrier: Barrier) -> N
 
 @contextmanager
 def _bare(job: _Job, _: int) -> Iterator[OneJob]:
-    yield lambda: _wait(os.posix_spawn(job.argv[0], job.argv, job.environment))
+    to_nobody = ((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),)
+    yield lambda: _wait(
+        os.posix_spawn(job.argv[0], job.argv, job.environment, file_actions=to_nobody)
+    )
 
 
 @contextmanager
