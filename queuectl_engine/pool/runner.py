@@ -157,9 +157,9 @@ class Run:
     @property
     def wake_at(self) -> float:
         """When, by the monotonic clock, something is to be done for it next."""
-        kill_at = self._kill_at if self._ending and not self._killed else inf
-        timeout_at = self._timeout_at if not self._ending else inf
-        return min(self._tick_at, timeout_at, kill_at, self.listen_at)
+        if self._ending is None:
+            return min(self._tick_at, self.listen_at, self._timeout_at)
+        return min(self._tick_at, self.listen_at, inf if self._killed else self._kill_at)
 
     def read(self, descriptor: int) -> bool:
         """Take what a pipe holds; False when it has come to its end and is closed."""

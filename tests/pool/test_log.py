@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,34 @@ def test_a_log_whose_directory_is_gone_goes_on_and_touches_no_other_file(
         log("stopped")
         os.fstat(other.fileno())  # it was not closed for us
     assert (tmp_path / "database").read_bytes() == b""
+
+
+def test_what_was_gathered_is_written_in_pieces_of_whole_lines_each_with_its_own_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[bytes] = []
+    log = Log("json", path, to_file=True)
+    monkeypatch.setattr(log, "_write", pieces.append)
+    log.gather()
+    for second in range(90):
+        monkeypatch.setattr(time, "time", lambda second=second: float(second))
+        log("started", job=second)
+    assert pieces == []
+
+    log.flush()
+
+    assert len(pieces) > 1
+    assert all(len(piece) <= 4096 and piece.endswith(b"\n") for piece in pieces)
+    told = [json.loads(line) for line in b"".join(pieces).splitlines()]
+    assert [(one["job"], one["at"][17:19]) for one in told] == [
+        (second, f"{second % 60:02}") for second in range(90)
+    ]
+
+
+def test_no_more_is_gathered_than_some(path: Path) -> None:
+    log = Log("text", path, to_file=True)
+    log.gather()
+    for job in range(250):
+        log("started", job=job)
+
+    assert len(path.read_text().splitlines()) == 200
