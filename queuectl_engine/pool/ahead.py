@@ -38,7 +38,6 @@ class Ahead:
         """Nothing waits. `directory` is that of the worker's pool."""
         self._waiting: deque[Claim] = deque()
         self._short = 0
-        self._last_runs = False
         self._until = self._latest = inf
         self._path = begun_file(directory, worker)
         self._descriptor = -1
@@ -53,11 +52,6 @@ class Ahead:
     def until(self) -> float:
         """When, by the monotonic clock, what waits has waited too long for the one before it."""
         return self._until
-
-    @property
-    def last_runs(self) -> bool:
-        """Whether the last one that waited has begun, and none has ended since."""
-        return self._last_runs
 
     def wanted(self) -> int:
         """How many jobs to claim for which there is no room yet.
@@ -75,7 +69,6 @@ class Ahead:
     def ended(self, *, soon: bool) -> None:
         """A job that ran here has ended, soon after its start or not."""
         self._short = min(self._short + 1, _MOST * _SHORT_FOR_ONE) if soon else self._short // 2
-        self._last_runs = False
 
     def wait(self, claims: Sequence[Claim]) -> None:
         """Let these wait for room."""
@@ -87,7 +80,6 @@ class Ahead:
     def next(self) -> Claim:
         """The first that waits, which begins now."""
         claim = self._waiting.popleft()
-        self._last_runs = not self._waiting
         self._look_at_the_time()
         return claim
 

@@ -234,9 +234,9 @@ class Worker:
     def _turn_at(self, *, room: int) -> float:
         """When what has ended is to be settled.
 
-        Later, while what waits can begin, or the last of it has begun and is to end as soon.
+        Later, while what waits can begin, or the last of it runs and is to end as soon.
         """
-        if self._ahead or (self._ahead.last_runs and not room):
+        if self._ahead or (not room and any(run.claim.ahead for run in self._runs.values())):
             return max(self._busy_until, self._settle_at)
         return self._busy_until
 

@@ -77,18 +77,6 @@ def test_no_more_is_wanted_while_any_waits(drive: Driver, tmp_path: Path) -> Non
     assert (bool(ahead), ahead.wanted()) == (False, MOST)
 
 
-def test_the_last_one_runs_until_any_ends(drive: Driver, tmp_path: Path) -> None:
-    ahead = short(Ahead(tmp_path, WORKER))
-    assert not ahead.last_runs
-    ahead.wait(drive.turn(room=1, ahead=2).claims[1:])
-    ahead.next()
-    assert not ahead.last_runs
-    ahead.next()
-    assert ahead.last_runs
-    ahead.ended(soon=False)
-    assert not ahead.last_runs
-
-
 def test_what_is_given_up_is_all_that_waits_and_short_jobs_count_anew(
     drive: Driver, tmp_path: Path
 ) -> None:
@@ -218,10 +206,14 @@ class Steps:
         post = Post(options, self.pool, self.row, self.directory, drive.repo.incarnation())
         self.log = Log("text", log, to_file=True)
         self.worker = Worker(drive.repo, post, self.log)
-        runs: Any = SimpleNamespace(
-            listen_at=inf, wake_at=inf, is_stuck=lambda _: False, on_time=lambda _: None
+        another: Any = SimpleNamespace(
+            claim=SimpleNamespace(ahead=False),
+            listen_at=inf,
+            wake_at=inf,
+            is_stuck=lambda _: False,
+            on_time=lambda _: None,
         )
-        self.worker._runs["another"] = runs
+        self.worker._runs["another"] = self.run = another
         self.worker._space_at = inf  # whatever disk this is
         assert short(self.worker._ahead).wanted()
         self.first, *self.waiting = drive.turn(room=1, ahead=3).claims
@@ -281,9 +273,11 @@ def test_a_result_does_not_wait_when_nothing_else_does(steps: Steps) -> None:
 
 def test_results_wait_for_the_last_of_a_streak_to_be_settled_with_it(steps: Steps) -> None:
     worker, claim = steps.worker, steps.first
+    worker._options = replace(worker._options, queues=("another",))  # nothing more to claim
     tries_left = claim._replace(job=claim.job._replace(max_retries=1))
     for _ in steps.waiting:
         worker._ahead.next()
+    steps.run.claim.ahead = True
     worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
     worker._settle_at += 60.0  # so that no slow machine comes too late
 
@@ -291,8 +285,7 @@ def test_results_wait_for_the_last_of_a_streak_to_be_settled_with_it(steps: Step
     assert steps.states() == ALL_HELD
     assert worker._patience(room=0) > 0.0, "it sleeps meanwhile"
 
-    worker._ahead.ended(soon=True)
-    assert worker._patience(room=0) == 0.0
+    del worker._runs["another"]
     worker._take_turn()
     assert steps.states() == [(State.COMPLETED, 1), HELD, HELD, HELD]
 
@@ -303,6 +296,7 @@ def test_they_do_not_wait_for_it_where_others_could_run_beside_it(steps: Steps) 
     tries_left = claim._replace(job=claim.job._replace(max_retries=1))
     for _ in steps.waiting:
         worker._ahead.next()
+    steps.run.claim.ahead = True
     worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
     worker._settle_at += 60.0
 
