@@ -56,7 +56,7 @@ def add_lines(db: Connection, first: NewJob, lines: Sequence[str], now: datetime
 
 
 def _prove(db: Connection, first: int, last: int, nonce: int) -> None:
-    # By the first: copies of it have nonces that SQLite made.
+    # By the first: copies of it have nonces of `alike`.
     done = f"stored {ids_text(first, last)}"
     db.prove("SELECT 1 FROM job WHERE id = ? AND nonce = ?", (first, nonce), done)
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
+import apsw
+
 from queuectl_engine.repository.sqlite.connection import Connection
 
 Values = tuple[object, ...]  # of one job, in the order of COLUMNS
@@ -23,7 +25,7 @@ _SHARED: Final = (
     "schedule", "on_dead", "on_completed", "waits", "mutex",
 )  # fmt: skip
 COLUMNS: Final = (*_OWN, *_SHARED)
-_ID, _COMMAND, _ARGV = (COLUMNS.index(name) for name in ("id", "command", "argv"))
+_NONCE, _COMMAND, _ARGV = (COLUMNS.index(name) for name in ("nonce", "command", "argv"))
 _KEY, _LABELS = (COLUMNS.index(name) for name in ("key", "labels"))
 _FEW: Final = 8  # for fewer the preparations do not pay
 
@@ -32,12 +34,16 @@ _INSERT: Final = f"""
 """
 _COPY: Final = f"""
     INSERT INTO job ({", ".join(COLUMNS)})
-    SELECT :id + 1 + each.key, random(), {{command}}, {{argv}},
+    SELECT :id + {{place}}, :nonce + {{place}}, {{command}}, {{argv}},
            {", ".join(f":{name}" for name in _SHARED)}
-      FROM json_each(:copies) AS each
+      FROM {{copies}}(:copies) AS each
 """
-_COPY_LINES: Final = _COPY.format(command="each.value", argv="NULL")
-_COPY_ARGVS: Final = _COPY.format(command="each.value ->> 0", argv="each.value ->> 1")
+_COPY_LINES: Final = _COPY.format(
+    copies="carray", place="each.rowid", command="each.value", argv="NULL"
+)
+_COPY_ARGVS: Final = _COPY.format(
+    copies="json_each", place="1 + each.key", command="each.value ->> 0", argv="each.value ->> 1"
+)
 _COUNT: Final = "UPDATE counter SET n = n + ? WHERE state = ? AND queue = ?"
 
 
@@ -54,9 +60,10 @@ def insert(db: Connection, rows: Sequence[Values]) -> None:
     db.run_many(_INSERT, singles)
     for same in alike:
         if same[0][_ARGV] is None:
-            _copy(db, _COPY_LINES, same[0], [row[_COMMAND] for row in same[1:]])
+            _copy_lines(db, same[0], tuple([str(row[_COMMAND]) for row in same[1:]]))
         else:
-            _copy(db, _COPY_ARGVS, same[0], [(row[_COMMAND], row[_ARGV]) for row in same[1:]])
+            argvs = json.dumps([(row[_COMMAND], row[_ARGV]) for row in same[1:]])
+            _copy(db, _COPY_ARGVS, same[0], argvs, len(same) - 1)
 
 
 def insert_lines(db: Connection, first: Values, lines: Sequence[str]) -> None:
@@ -66,16 +73,24 @@ def insert_lines(db: Connection, first: Values, lines: Sequence[str]) -> None:
     """
     db.run(_INSERT, first)
     if lines:
-        _copy(db, _COPY_LINES, first, lines)
+        _copy_lines(db, first, tuple(lines))
 
 
 def _shared(row: Values) -> tuple[bool, Values]:
     return row[_ARGV] is None, row[len(_OWN) :]
 
 
-def _copy(db: Connection, sql: str, first: Values, copies: Sequence[object]) -> None:
+def _copy_lines(db: Connection, first: Values, lines: tuple[str, ...]) -> None:
+    # SQLite reads the texts where Python has them, and would read one to its first NUL: no command
+    # has any, as none could be run (`new_job`).
+    _copy(db, _COPY_LINES, first, apsw.carray(lines), len(lines))
+
+
+def _copy(db: Connection, sql: str, first: Values, copies: object, count: int) -> None:
+    nonce = first[_NONCE]
+    assert isinstance(nonce, int)
     values = dict(zip(COLUMNS, first, strict=True))
-    shared = {name: values[name] for name in ("id", *_SHARED)}
+    own = {"id": values["id"], "nonce": nonce >> 1, "copies": copies}  # no sum is too large
     with db.copying():
-        db.run(sql, {**shared, "copies": json.dumps(copies, ensure_ascii=False)})
-    db.run(_COUNT, (len(copies), values["state"], values["queue"]))
+        db.run(sql, {**own, **{name: values[name] for name in _SHARED}})
+    db.run(_COUNT, (count, values["state"], values["queue"]))
