@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from queuectl_engine.repository.protocol import (
         Asked,
         AttemptId,
-        Claim,
         Ended,
         Key,
         Matches,
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
         WorkerRow,
     )
     from queuectl_engine.repository.removal import Keeper
+    from queuectl_engine.repository.sqlite.claiming import Held
     from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
@@ -89,7 +89,7 @@ class SqliteRepository:
         """Use `open`."""
         self._db = db
         self._version = -1
-        self._doubtful: list[Claim] = []  # of a COMMIT that failed: they may be ours
+        self._doubtful: list[Held] = []  # of a COMMIT that failed: they may be ours
         self._doubtful_hooks: list[DueHook] = []
         self._keeper: Keeper | None = None
 
@@ -449,21 +449,24 @@ class SqliteRepository:
         pass_on: bool = True,
         ahead: int = 0,
     ) -> Turn:
-        from queuectl_engine.repository.sqlite import turning
+        from queuectl_engine.repository.sqlite import claiming, turning, turns
 
-        doubtful = list(self._doubtful)
+        ends = turns.written(ended, now)
+        taken = list(self._doubtful)
         try:
             with self._db.writing():
                 turn, ring = turning.turn(
-                    self._db, worker, ended, room, ahead, queues, now, running, pass_on, doubtful
+                    self._db, worker, ends, room, ahead, queues, now, running, pass_on, taken
                 )
         except (StoredUnconfirmed, OutcomeUnknown):
-            self._doubtful = doubtful
+            self._doubtful = taken
             raise
-        self._doubtful = []
         if ring:
             self.ring()
-        return turn
+        self._doubtful = taken  # until they could be read
+        claims = tuple(map(claiming.claim_of, taken))
+        self._doubtful = []
+        return turn._replace(claims=claims)
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
         from queuectl_engine.repository.sqlite import turns
@@ -532,7 +535,8 @@ class SqliteRepository:
 
         self._db.always_sync()
         with self._db.writing():
-            turns.give_back(self._db, claiming.still_held(self._db, self._doubtful))
+            held = claiming.still_held(self._db, self._doubtful)
+            turns.give_back(self._db, [*map(claiming.claim_of, held)])
             self._db.run("DELETE FROM worker WHERE id = ?", (worker,))
 
     def pools(self) -> list[PoolRow]:
@@ -558,8 +562,9 @@ class SqliteRepository:
     def lose(self, ended: Sequence[Ended], *, now: datetime) -> tuple[Verdict, ...]:
         from queuectl_engine.repository.sqlite import turns
 
+        ends = turns.written(ended, now)
         with self._db.writing():
-            settled = turns.settle(self._db, ended, now)
+            settled = turns.settle(self._db, ends, now)
         self.ring()
         return tuple(verdict for verdict, _ in settled)
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Final, NamedTuple
 
+from queuectl_engine.job import Job
 from queuectl_engine.repository.protocol import AttemptId, Claim
 from queuectl_engine.repository.sqlite import mutexes, suspects, telling
 from queuectl_engine.repository.sqlite.adding import queue_id
@@ -22,6 +23,8 @@ from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, context_of, j
 from queuectl_engine.repository.sqlite.statements import numbered
 from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
+_ATTEMPTS, _RUNS, _RUN_AT = map(Job._fields.index, ("attempts", "runs", "run_at"))
+_TOKEN: Final = 16  # random bytes
 _ROUNDS: Final = 10  # of jobs set aside in one transaction
 _PART: Final = 4  # a worker's share is one such part of what is ready for it
 
@@ -108,13 +111,24 @@ LIMITED: Final = """
 """
 
 
+class Held(NamedTuple):
+    """A claim as it was read. `claim_of` makes it one, which nobody who waits for the lock needs.
+
+    `ahead` as in `Claim`.
+    """
+
+    attempt: AttemptId
+    row: Row
+    ahead: bool
+
+
 class Taken(NamedTuple):
     """What a claim took. `hold`: take nothing more until what runs has ended.
 
     `unfinished`: too many jobs had to be set aside in one transaction, so we stopped looking.
     """
 
-    claims: list[Claim]
+    claims: list[Held]
     hold: bool = False
     unfinished: bool = False
 
@@ -135,7 +149,7 @@ def claim(
     Then up to `ahead` more, which are to wait for room. A suspect is taken by a worker that runs
     nothing, and then nothing else is. `limited`: whether any limit may be set.
     """
-    claims: list[Claim] = []
+    claims: list[Held] = []
     rounds = _ROUNDS
     patient = bool(room) and running + room > 1 and suspects.makes_room(db, worker)
     most = room + (_share(db, queues, ahead) if room and not limited else 0)
@@ -173,7 +187,13 @@ def _rank(best: Row) -> tuple[int, int, int]:
     return -priority, turn, job
 
 
-def still_held(db: Connection, claims: Sequence[Claim]) -> list[Claim]:
+def claim_of(held: Held) -> Claim:
+    """The claim, with its job and its context."""
+    attempt, row, ahead = held
+    return Claim(attempt, job_of(row), context_of(row[JOB_WIDTH]), ahead)
+
+
+def still_held(db: Connection, claims: Sequence[Held]) -> list[Held]:
     """Those that were committed, though their COMMIT was said to have failed."""
     return [claim for claim in claims if db.run(_HELD, (claim.attempt.job, claim.attempt.token))]
 
@@ -221,26 +241,25 @@ def _in_line(db: Connection, job: int, queue: int, patient: bool, count: int) ->
 
 def _take(
     db: Connection, jobs: Sequence[int], waits: Sequence[bool], worker: int, now: datetime
-) -> list[Claim]:
+) -> list[Held]:
     """Make these ours, as far as they are to be had; `waits` says which are claimed ahead."""
     at = ms(now)
-    tokens = [os.urandom(16).hex() for _ in jobs]
+    random = os.urandom(_TOKEN * len(jobs)).hex()
+    tokens = [random[start : start + 2 * _TOKEN] for start in range(0, len(random), 2 * _TOKEN)]
     db.run_many(_TAKE, [(job, token, worker, at) for job, token in zip(jobs, tokens, strict=True)])
     rows = db.run_many(_TAKEN, [*zip(jobs, tokens, strict=True)])
     if not rows:  # nobody knows this worker any more
         return []
-    taken = [job_of(row) for row in rows]
     attempts = [
-        AttemptId(job.id, job.runs, token) for job, token in zip(taken, tokens, strict=True)
+        AttemptId(job, row[_RUNS], token)
+        for job, row, token in zip(jobs, rows, tokens, strict=True)
     ]
     leaders = [0 if ahead else None for ahead in waits]
     db.run_many(
         _BEGIN_ATTEMPT,
         [(*one, at, leader, worker) for one, leader in zip(attempts, leaders, strict=True)],
     )
-    telling.started(db, taken, now)
+    told = [(row[0], row[_RUNS], row[_ATTEMPTS], row[_RUN_AT]) for row in rows]
+    telling.started(db, told, at)
     db.prove(_BEGUN, attempts[-1], f"claimed job {attempts[-1].job}")
-    return [
-        Claim(attempt, job, context_of(row[JOB_WIDTH]), ahead)
-        for attempt, job, row, ahead in zip(attempts, taken, rows, waits, strict=True)
-    ]
+    return [*map(Held, attempts, rows, waits)]

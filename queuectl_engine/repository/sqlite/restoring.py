@@ -179,7 +179,8 @@ def _lose_running(db: Connection, user: str, now: datetime) -> dict[int, JobStat
     for orphan in pools.all_held(db):
         ending: Ending = NotStarted(_NOT_BEGUN) if orphan.ahead else WorkerDied(supervised=False)
         outcome = outcome_of(orphan.job, ending, Backoff(), now)
-        ((_, state),) = turns.settle(db, [Ended(orphan.attempt, ending, outcome, now)], now)
+        ends = turns.written([Ended(orphan.attempt, ending, outcome, now)], now)
+        ((_, state),) = turns.settle(db, ends, now)
         assert state is not None
         if not orphan.ahead:
             lost[orphan.job.id] = OUTWARD[state]

@@ -7,16 +7,13 @@ All it has to say is read from the job, the event or the attempt, while they are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from queuectl_engine.repository.kinds import STATES, Kind
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.values import ms
 from queuectl_engine.states import State
 
 if TYPE_CHECKING:
-    from queuectl_engine.job import Job
     from queuectl_engine.repository.protocol import AttemptId
 
 _ONE: Final = "INSERT INTO happening (kind, ref, number, n) VALUES (?, ?, ?, ?)"
@@ -39,19 +36,13 @@ def acted(db: Connection, count: int) -> None:
         db.run(_MANY, {"kind": Kind.ACT, "ref": first, "n": count})
 
 
-def started(db: Connection, jobs: Sequence[Job], now: datetime) -> None:
-    """Attempts began; the jobs are as their claims left them."""
-    at = ms(now)
+def started(db: Connection, attempts: Sequence[tuple[int, int, int, int]], at_ms: int) -> None:
+    """Attempts began: each one's job, its number, how many are charged, since when it was due."""
     db.run_many(
         _ONE,
         [
-            (
-                Kind.RETRY if job.attempts > 1 else Kind.FIRST,
-                job.id,
-                job.runs,
-                max(0, at - ms(job.run_at)),
-            )
-            for job in jobs
+            (Kind.RETRY if charged > 1 else Kind.FIRST, job, number, max(0, at_ms - due_ms))
+            for job, number, charged, due_ms in attempts
         ],
     )
 

@@ -132,38 +132,52 @@ PROMOTE: Final = """
 """
 
 
+class Written(NamedTuple):
+    """An end as it is to be written, made while nobody waits for the lock."""
+
+    ended: Ended
+    job: Columns
+    attempt: tuple[object, ...]
+
+
+def written(ended: Sequence[Ended], now: datetime) -> list[Written]:
+    """What `settle` writes for each."""
+    return [Written(one, columns_of(one, now), (*history_of(one), *one.attempt)) for one in ended]
+
+
 def settle(
-    db: Connection, ended: Sequence[Ended], now: datetime
+    db: Connection, ends: Sequence[Written], now: datetime
 ) -> list[tuple[Verdict, State | None]]:
     """Write the outcomes of attempts that still hold their jobs, keep the others as evidence.
 
     Returns for each the state that the job is in now, None when it was not ours to change. Each
     statement runs for all of them before the next one does.
     """
-    if not ended:
+    if not ends:
         return []
-    which = [(one.attempt.job, one.attempt.token) for one in ended]
+    which = [(one.ended.attempt.job, one.ended.attempt.token) for one in ends]
     held = {token for (token,) in db.run_many(_HELD, which)}
-    mine: dict[str, Ended] = {}
-    for one in ended:
-        if (token := one.attempt.token) in held:
+    mine: dict[str, Written] = {}
+    for one in ends:
+        if (token := one.ended.attempt.token) in held:
             mine.setdefault(token, one)  # what was told twice is settled once
     states = dict(zip(mine, _settle_held(db, [*mine.values()], now), strict=True)) if mine else {}
     return [
         (Verdict.SETTLED, states[one.attempt.token])
         if one.attempt.token in states
         else (_settle_late(db, one), None)
-        for one in ended
+        for one, *_ in ends
     ]
 
 
-def _settle_held(db: Connection, ended: Sequence[Ended], now: datetime) -> list[State]:
+def _settle_held(db: Connection, ends: Sequence[Written], now: datetime) -> list[State]:
+    ended = [one for one, *_ in ends]
     jobs = [
-        (*columns_of(one, now), _cause_id(db, one.signature), one.attempt.job, one.attempt.token)
-        for one in ended
+        (*columns, _cause_id(db, one.signature), one.attempt.job, one.attempt.token)
+        for one, columns, _ in ends
     ]
     db.run_many(_SETTLE, jobs)
-    db.run_many(_END_ATTEMPT, [(*history_of(one), *one.attempt) for one in ended])
+    db.run_many(_END_ATTEMPT, [attempt for *_, attempt in ends])
     _write_chunks(db, [(one.attempt, one.output) for one in ended if one.output.total])
     last = ended[-1]
     db.prove(_WRITTEN, _as_written(last), f"settled job {last.attempt.job}")
@@ -198,7 +212,8 @@ def give_back(db: Connection, claims: Sequence[Claim]) -> None:
     """Undo claims of which nothing was started."""
     for claim in claims:
         begun, ending = claim.job.started_at or claim.job.updated_at, ForcedStop()
-        settle(db, [Ended(claim.attempt, ending, GivenBack(words(ending)), begun)], begun)
+        end = Ended(claim.attempt, ending, GivenBack(words(ending)), begun)
+        settle(db, written([end], begun), begun)
 
 
 def progress(db: Connection, item: Progress) -> None:
