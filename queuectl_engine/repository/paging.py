@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import merge
+from itertools import islice
 
 from queuectl_engine.filter import Filter
 from queuectl_engine.job import State, View
@@ -19,12 +21,14 @@ class Paging:
     """Reads views in the SQL of one store.
 
     `job` are the columns of `job_of`. `index` has a place for the name of the index to use, or none
-    where a store finds it by itself.
+    where a store finds it by itself. `ready_queues` finds the queues of which a segment that is
+    held by queue is merged; empty where the store holds it in one order.
     """
 
     job: str
     filtering: Filtering
     index: str
+    ready_queues: str = ""
 
     def page(
         self,
@@ -113,17 +117,54 @@ class _Walk:
         return segment > self.at[0] if self.backwards else segment < self.at[0]
 
     def _rows(self, db: Reader, segment: Segment, start: Key | None, limit: int) -> list[Row]:
-        first_falls = segment.first_falls != self.backwards
-        id_falls = segment.id_falls != self.backwards
+        queues = self.paging.ready_queues
+        if not (segment.by_queue and queues) or "queue" in self.args:
+            return self._range(db, segment, start, limit)
+        ready = db.run(queues)
+        few = -(-limit // max(len(ready), 1)) + 1  # a merge looks at the next of each
+        walks = [self._portions(db, segment, start, few, queue) for (queue,) in ready]
+        first, then = (-1 if falls else 1 for falls in self._falls(segment))
+        ordered = merge(*walks, key=lambda row: (first * row[-2], then * row[-1]))
+        return list(islice(ordered, limit))
+
+    def _portions(
+        self, db: Reader, segment: Segment, start: Key | None, few: int, queue: int
+    ) -> Iterator[Row]:
+        """A queue's part of a segment, read as it is asked for: first a few rows, then more."""
+        _, id_falls = self._falls(segment)
+        while True:
+            rows = self._range(db, segment, start, few, queue)
+            yield from rows
+            if len(rows) < few:
+                return
+            *_, first, job = rows[-1]
+            start = (0, first, job - 1 if id_falls else job + 1)
+            few *= 2
+
+    def _falls(self, segment: Segment) -> tuple[bool, bool]:
+        return segment.first_falls != self.backwards, segment.id_falls != self.backwards
+
+    def _range(
+        self,
+        db: Reader,
+        segment: Segment,
+        start: Key | None,
+        limit: int,
+        of_queue: int | None = None,
+    ) -> list[Row]:
+        first_falls, id_falls = self._falls(segment)
         index = self.paging.index.format(segment.index) if segment.index else ""
-        at_first, at_id, most = map(self.paging.filtering.value.format, ("first", "id", "limit"))
+        value, more, args = self.paging.filtering.value.format, self.more, self.args
+        at_first, at_id, most = map(value, ("first", "id", "limit"))
+        if of_queue is not None:
+            more, args = f"{more} AND queue = {value('of_queue')}", {**args, "of_queue": of_queue}
         first, then = ("DESC" if falls else "ASC" for falls in (first_falls, id_falls))
         select = f"""SELECT {self.columns}, {segment.first}, job.id FROM job {index}
-                     WHERE {segment.where}{self.more}"""
+                     WHERE {segment.where}{more}"""
         order = f"ORDER BY {segment.first} {first}, id {then} LIMIT {most}"
         if start is None:
-            return db.run(f"{select} {order}", {**self.args, "limit": limit})
-        args = {**self.args, "first": start[1], "id": start[2]}
+            return db.run(f"{select} {order}", {**args, "limit": limit})
+        args = {**args, "first": start[1], "id": start[2]}
         # Two ranges of the index: one condition with OR would walk it from its start.
         same = f"{segment.first} = {at_first} AND id {'<=' if id_falls else '>='} {at_id}"
         beyond = f"{segment.first} {'<' if first_falls else '>'} {at_first}"

@@ -19,6 +19,7 @@ class Segment:
     """Part of a view that one index holds in its order: by `first`, then id.
 
     `index` is its name, which SQLite is told; without one the table's own order is meant.
+    `by_queue`: on SQLite it holds each queue in that order, and not all of them together.
     """
 
     where: str
@@ -27,29 +28,24 @@ class Segment:
     first_falls: bool
     id_falls: bool
     states: frozenset[State]
+    by_queue: bool = False
 
 
-def _waiting(state: State) -> Segment:
-    return Segment(
-        f"state = '{state}'",
-        f"job_list_{state}",
-        "priority",
-        True,
-        False,
-        frozenset({state}),
-    )
+def _waiting(where: str, index: str, state: State, *, by_queue: bool = False) -> Segment:
+    return Segment(where, index, "priority", True, False, frozenset({state}), by_queue)
 
 
+# With what SQLite's indexes are told to look at first: see `sqlite.schema`.
 _SEGMENTS: Final[dict[View, tuple[Segment, ...]]] = {
     View.PENDING: (
-        _waiting(State.READY),
-        _waiting(State.FAILED),
-        _waiting(State.SCHEDULED),
-        _waiting(State.BLOCKED),
+        _waiting("state = 'ready'", "job_ready", State.READY, by_queue=True),
+        _waiting("state = 'failed'", "job_list_failed", State.FAILED),
+        _waiting("state = 'scheduled'", "job_list_scheduled", State.SCHEDULED),
+        _waiting("state = 'blocked' AND waits IS NOT NULL", "job_list_blocked", State.BLOCKED),
     ),
     View.PROCESSING: (
         Segment(
-            "state = 'processing'",
+            "state = 'processing' AND worker IS NOT NULL",
             "job_list_processing",
             "started_ms",
             False,
@@ -59,7 +55,7 @@ _SEGMENTS: Final[dict[View, tuple[Segment, ...]]] = {
     ),
     View.DEAD: (
         Segment(
-            "state = 'dead'",
+            "state = 'dead' AND finished_ms IS NOT NULL",
             "job_list_dead",
             "finished_ms",
             True,
@@ -70,7 +66,7 @@ _SEGMENTS: Final[dict[View, tuple[Segment, ...]]] = {
     View.ALL: (Segment("state <> 'deleted'", "", "job.id", False, False, frozenset(State)),),
     View.FINISHED: (
         Segment(
-            "state IN ('completed', 'cancelled')",
+            "state IN ('completed', 'cancelled') AND finished_ms IS NOT NULL",
             "job_list_finished",
             "finished_ms",
             True,
@@ -103,7 +99,7 @@ def segments(
 ) -> list[tuple[int, Segment]]:
     """The parts of a view that can hold such jobs, with their numbers in its places."""
     if cause is not None:
-        where = f"state = 'dead' AND cause = {int(cause)}"
+        where = f"{_SEGMENTS[View.DEAD][0].where} AND cause = {int(cause)}"
         return [(0, replace(_SEGMENTS[View.DEAD][0], where=where, index="job_list_cause"))]
     return [
         (number, segment)

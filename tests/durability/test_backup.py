@@ -145,7 +145,7 @@ def test_a_damaged_database_makes_no_backup(tmp_path: Path) -> None:
         for _ in range(50):
             drive.add("x" * 500)
     raw(path, "PRAGMA wal_checkpoint(TRUNCATE)")
-    (root,) = raw(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'job_list_ready'")[0]
+    (root,) = raw(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'job_waiting'")[0]
     with path.open("r+b") as file:
         file.seek((int(str(root)) - 1) * 4096)
         file.write(b"\x00" * 4096)

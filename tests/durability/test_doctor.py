@@ -155,7 +155,7 @@ def test_damage_in_a_page_is_found(path: Path, engine: Engine) -> None:
         engine.add("x" * 500)
     raw(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     with closing(apsw.Connection(str(path))) as db:
-        sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'job_list_ready'"
+        sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'job_waiting'"
         (root,) = db.execute(sql).fetchall()[0]
     with path.open("r+b") as file:
         file.seek((int(str(root)) - 1) * 4096)

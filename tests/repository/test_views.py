@@ -97,6 +97,21 @@ def test_paging_down_and_up_visits_every_job_once(
         assert seen == expected
 
 
+def test_one_long_queue_among_many_short_ones_is_in_order(
+    repo: JobRepository, drive: Driver
+) -> None:
+    for n in range(60):
+        queue = f"q{n % 12}" if n % 7 == 0 else "long"
+        drive.add(queue=queue, priority=(n * 5) % 3)
+    expected = naive(View.PENDING, list(repo.page(View.ALL, limit=999).jobs))
+    first, last = (repo.page(View.PENDING, limit=1, backwards=up).keys[0] for up in (False, True))
+    for limit in range(1, 62):
+        down = repo.page(View.PENDING, limit=limit, at=first)
+        up = repo.page(View.PENDING, limit=limit, at=last, backwards=True)
+        assert [job.id for job in down.jobs] == expected[:limit]
+        assert [job.id for job in up.jobs] == expected[-limit:]
+
+
 @pytest.mark.parametrize("view", View)
 def test_a_window_starts_at_the_place_of_any_job_in_either_direction(
     repo: JobRepository, crowd: list[Job], view: View

@@ -51,12 +51,15 @@ _RECOVER: Final = "stop its pools, keep a copy of it and of its -wal, then: queu
 
 _LAST: Final = (
     "SELECT created_ms FROM job ORDER BY id DESC LIMIT 1",
-    """SELECT started_ms FROM job INDEXED BY job_list_processing WHERE state = 'processing'
+    """SELECT started_ms FROM job INDEXED BY job_list_processing
+        WHERE state = 'processing' AND worker IS NOT NULL
         ORDER BY started_ms DESC, id DESC LIMIT 1""",
-    """SELECT finished_ms FROM job INDEXED BY job_list_dead WHERE state = 'dead'
+    """SELECT finished_ms FROM job INDEXED BY job_list_dead
+        WHERE state = 'dead' AND finished_ms IS NOT NULL
         ORDER BY finished_ms DESC, id DESC LIMIT 1""",
     """SELECT finished_ms FROM job INDEXED BY job_list_finished
-        WHERE state IN ('completed', 'cancelled') ORDER BY finished_ms DESC, id DESC LIMIT 1""",
+        WHERE state IN ('completed', 'cancelled') AND finished_ms IS NOT NULL
+        ORDER BY finished_ms DESC, id DESC LIMIT 1""",
 )
 
 

@@ -30,7 +30,7 @@ _JOBS: Final = """
 _CAUSES: Final = """
     SELECT 'cause', cause, NULL, sum(n) FROM (
       SELECT cause, count(*) AS n FROM job INDEXED BY job_list_cause
-       WHERE state = 'dead' AND cause IS NOT NULL GROUP BY cause
+       WHERE state = 'dead' AND finished_ms IS NOT NULL AND cause IS NOT NULL GROUP BY cause
       UNION ALL SELECT id, -dead FROM cause)
      GROUP BY cause HAVING sum(n) <> 0
 """

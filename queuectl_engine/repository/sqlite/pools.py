@@ -42,7 +42,7 @@ _HELD: Final = f"""
            {SUSPECT}
       FROM job INDEXED BY job_list_processing
       JOIN attempt ON attempt.job = job.id AND attempt.number = job.runs
-     WHERE job.state = 'processing' AND
+     WHERE job.state = 'processing' AND job.worker IS NOT NULL AND
 """
 HELD_BY: Final = f"{_HELD} job.worker = ?"
 _REMAINING: Final = """
@@ -52,12 +52,14 @@ _REMAINING: Final = """
      GROUP BY state
     UNION ALL
     SELECT 'processing', count(*) FROM job INDEXED BY job_list_processing
-     WHERE state = 'processing' AND worker IN (SELECT id FROM worker WHERE pool = :pool)
+     WHERE state = 'processing' AND worker IS NOT NULL
+       AND worker IN (SELECT id FROM worker WHERE pool = :pool)
 """
 # What is being told that something ended, or will be when a job that runs now ends.
 _STIRRING: Final = """
     SELECT 1 FROM ended UNION ALL SELECT 1 FROM loosened UNION ALL
-    SELECT 1 FROM job INDEXED BY job_list_processing WHERE state = 'processing' AND (
+    SELECT 1 FROM job INDEXED BY job_list_processing
+     WHERE state = 'processing' AND worker IS NOT NULL AND (
       EXISTS (SELECT 1 FROM need INDEXED BY need_open WHERE need.parent = job.id AND need.met = 0)
       OR EXISTS (SELECT 1 FROM job AS aside INDEXED BY job_aside WHERE aside.mutex = job.mutex
                   AND aside.state = 'blocked' AND aside.waits = 'mutex'))

@@ -32,7 +32,8 @@ from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.filtering import FILTERING
 from queuectl_engine.repository.sqlite.rows import ATTEMPT, JOB
 
-PAGING: Final = Paging(JOB, FILTERING, index="INDEXED BY {}")
+_READY_QUEUES: Final = "SELECT queue FROM counter WHERE state = 'ready'"
+PAGING: Final = Paging(JOB, FILTERING, index="INDEXED BY {}", ready_queues=_READY_QUEUES)
 MOST_CAUSES: Final = 1_000  # counted; beyond that the number says nothing to anyone
 
 
@@ -68,7 +69,7 @@ _NEWEST_CAUSES: Final = """
 """
 _EDGE: Final = """
     (SELECT {what} FROM job INDEXED BY job_list_cause
-      WHERE job.cause = cause.id AND job.state = 'dead'
+      WHERE job.cause = cause.id AND job.state = 'dead' AND job.finished_ms IS NOT NULL
       ORDER BY finished_ms {order}, job.id {order} LIMIT 1)
 """
 _CAUSES: Final = f"""
@@ -123,7 +124,8 @@ def attempts(db: Connection, job: int) -> list[Attempt]:
 # The limit comes first: however many were cancelled of late, no more are looked at.
 _LAST: Final = """
     SELECT * FROM (SELECT queue, started_ms, finished_ms, state FROM job INDEXED BY {index}
-                    WHERE state {states} ORDER BY finished_ms DESC, id DESC LIMIT :limit)
+                    WHERE state {states} AND finished_ms IS NOT NULL
+                    ORDER BY finished_ms DESC, id DESC LIMIT :limit)
 """
 _LAST_RAN: Final = f"""
     SELECT name, started_ms, finished_ms FROM (

@@ -27,6 +27,25 @@ def _spelled_out(states: str) -> str:
     return ", ".join(f"'{text.replace(chr(39), 2 * chr(39))}'" for text in (one_of, f"({any_of})"))
 
 
+# What a row of an index must be NULL or not for by the CHECKs of `job`, so that the index need not
+# compare the state's text of each row that is written; the rows in it are the same.
+_FIRST: Final = {
+    "job_list_processing": "worker IS NOT NULL",
+    "job_list_blocked": "waits IS NOT NULL",
+    "job_list_dead": "finished_ms IS NOT NULL",
+    "job_list_cause": "finished_ms IS NOT NULL",
+    "job_list_finished": "finished_ms IS NOT NULL",
+    "job_deleted": "deleted_ms IS NOT NULL",
+    "job_mutex": "mutex IS NOT NULL",
+    "job_front": "mutex IS NOT NULL",
+    "job_aside": "mutex IS NOT NULL",
+}
+_TELL_FIRST: Final = "\n".join(
+    f"""UPDATE sqlite_schema SET sql = replace(sql, 'WHERE ', 'WHERE {first} AND ')
+         WHERE type = 'index' AND name = '{index}';"""
+    for index, first in _FIRST.items()
+)
+
 # Additions only: ADD COLUMN, CREATE, DROP and CREATE of triggers and indexes; nothing that rewrites
 # a big table. One commented block a topic.
 _STEP_2: Final = f"""
@@ -50,6 +69,9 @@ CREATE TABLE suspect (
   job INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE
 ) STRICT;
 
+-- The list of ready jobs is merged from the claim's index, which holds each queue in its order.
+DROP INDEX job_list_ready;
+
 -- The same CHECKs of states, spelled out: for an IN of more than two SQLite fills a table, anew for
 -- each row. Done as its documentation of ALTER TABLE has it for changes that touch no stored row.
 PRAGMA writable_schema = ON;
@@ -57,6 +79,7 @@ UPDATE sqlite_schema
    SET sql = replace(replace(sql, {_spelled_out(f"{_STATES}, {_FINAL}, 'deleted'")}),
                      {_spelled_out(_FINAL)})
  WHERE type = 'table' AND name = 'job';
+{_TELL_FIRST}
 PRAGMA writable_schema = RESET;
 
 -- As before, but most ends, for which nobody waits, stop at one look into an index.

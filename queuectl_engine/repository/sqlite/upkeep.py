@@ -60,8 +60,8 @@ def purge_deleted(db: Connection, now: datetime) -> None:
     """Remove a bounded number of the jobs that were deleted longer ago than undo reaches."""
     bound = ms(now - UNDO_TIME)
     oldest = db.value(
-        "SELECT deleted_ms FROM job INDEXED BY job_deleted WHERE state = 'deleted'"
-        " ORDER BY deleted_ms LIMIT 1"
+        "SELECT deleted_ms FROM job INDEXED BY job_deleted"
+        " WHERE state = 'deleted' AND deleted_ms IS NOT NULL ORDER BY deleted_ms LIMIT 1"
     )
     if oldest is not None and oldest <= bound:
         with db.writing():
