@@ -242,13 +242,10 @@ class Engine:
         """
         copies = not (policy.get("labels") or policy.get("mutex"))
         at_once = LINES_AT_ONCE if copies else ADDED_AT_ONCE
-        return [
-            job_id
-            for first, rest in alike_in_portions(
-                lines, at_once, context or self.context(), **policy
-            )
-            for job_id in self._repository.add_lines(first, rest, now=self._now())
-        ]
+        ids: list[int] = []
+        for first, rest in alike_in_portions(lines, at_once, context or self.context(), **policy):
+            ids += self._repository.add_lines(first, rest, now=self._now())
+        return ids
 
     # -- reading
 

@@ -289,7 +289,7 @@ class JobRepository(Protocol):
         NoSuchJob for one to wait for that does not exist.
         """
 
-    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> list[int]:
+    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> Sequence[int]:
         """Store a job, and one like it for each of these lines: all or none; their ids in order.
 
         `first` runs under its shell, and has no key and no origin. Raises NoSuchJob.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def test_many_are_as_each_alone(
     before = drive.repo.counts()
 
     if kind == "lines":
-        together = drive.repo.add_lines(jobs[0], lines[1:], now=NOON)
+        together = list(drive.repo.add_lines(jobs[0], lines[1:], now=NOON))
     else:
         together = [added.id for added in drive.repo.add(jobs, now=NOON)]
 
@@ -74,9 +75,24 @@ def test_many_are_as_each_alone(
     assert labels == dict.fromkeys(POLICIES[policy].get("labels", ()), 2 * MANY)
 
 
+def test_lines_whose_ids_would_not_follow_each_other_are_not_stored(tmp_path: Path) -> None:
+    """Of a damaged file, where ids were given out beyond the last one that it knows of."""
+    path = tmp_path / "queue.db"
+    with closing(open_repository(str(path), create=True)) as repo:
+        repo.add_lines(new("echo 0"), ["echo 1", "echo 2", "echo 3"], now=NOON)
+        with closing(apsw.Connection(str(path))) as db:
+            db.execute("DELETE FROM job WHERE id = 2")
+            db.execute("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'job'")
+
+        with pytest.raises(StorageError, match="queuectl doctor"):
+            repo.add_lines(new("echo 4"), ["echo 5", "echo 6"], now=NOON)
+
+        assert sorted(repo.get(range(1, 9))) == [1, 3, 4]
+
+
 def test_each_is_claimed_and_told(drive: Driver) -> None:
     since = drive.repo.last_happening()
-    ids = drive.repo.add_lines(new("echo 0"), [f"echo {n}" for n in range(1, MANY)], now=NOON)
+    ids = list(drive.repo.add_lines(new("echo 0"), [f"echo {n}" for n in range(1, MANY)], now=NOON))
 
     told, _ = drive.repo.happenings(since=since, limit=2 * MANY)
     claims = drive.turn(room=2 * MANY).claims

@@ -143,7 +143,7 @@ class PostgresRepository:
         self.ring()
         return added
 
-    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> list[int]:
+    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> Sequence[int]:
         ids = self._write(adding.add_lines, first, lines, now)
         self.ring()
         return ids

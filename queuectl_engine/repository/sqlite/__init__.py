@@ -150,7 +150,7 @@ class SqliteRepository:
         self.ring()
         return added
 
-    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> list[int]:
+    def add_lines(self, first: NewJob, lines: Sequence[str], *, now: datetime) -> Sequence[int]:
         with self._db.writing():
             ids = adding.add_lines(self._db, first, lines, now)
         self.ring()

@@ -39,7 +39,7 @@ def add(db: Connection, jobs: Sequence[NewJob], now: datetime) -> list[Added]:
     return added
 
 
-def add_lines(db: Connection, first: NewJob, lines: Sequence[str], now: datetime) -> list[int]:
+def add_lines(db: Connection, first: NewJob, lines: Sequence[str], now: datetime) -> Sequence[int]:
     """Store a job, and one like it for each of the lines; see `JobRepository.add_lines`."""
     if first.mutex is not None or first.labels or first.after:  # they are not all alike
         jobs = [first, *(first._replace(command=line) for line in lines)]
@@ -52,7 +52,7 @@ def add_lines(db: Connection, first: NewJob, lines: Sequence[str], now: datetime
     alike.insert_lines(db, values, lines)
     telling.added(db, number, 1 + len(lines))
     _prove(db, number, number + len(lines), nonce)
-    return list(range(number, number + 1 + len(lines)))
+    return range(number, number + 1 + len(lines))
 
 
 def _prove(db: Connection, first: int, last: int, nonce: int) -> None:

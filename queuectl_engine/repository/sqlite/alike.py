@@ -14,6 +14,7 @@ from typing import Final
 
 import apsw
 
+from queuectl_engine.errors import StorageError
 from queuectl_engine.repository.sqlite.connection import Connection
 
 Values = tuple[object, ...]  # of one job, in the order of COLUMNS
@@ -25,7 +26,7 @@ _SHARED: Final = (
     "schedule", "on_dead", "on_completed", "waits", "mutex",
 )  # fmt: skip
 COLUMNS: Final = (*_OWN, *_SHARED)
-_NONCE, _COMMAND, _ARGV = (COLUMNS.index(name) for name in ("nonce", "command", "argv"))
+_ID, _NONCE, _COMMAND, _ARGV = map(COLUMNS.index, _OWN)
 _KEY, _LABELS = (COLUMNS.index(name) for name in ("key", "labels"))
 _FEW: Final = 8  # for fewer the preparations do not pay
 
@@ -34,16 +35,22 @@ _INSERT: Final = f"""
 """
 _COPY: Final = f"""
     INSERT INTO job ({", ".join(COLUMNS)})
-    SELECT :id + {{place}}, :nonce + {{place}}, {{command}}, {{argv}},
+    SELECT {{id}}, :nonce + {{place}}, {{command}}, {{argv}},
            {", ".join(f":{name}" for name in _SHARED)}
       FROM {{copies}}(:copies) AS each
 """
-_COPY_LINES: Final = _COPY.format(
-    copies="carray", place="each.rowid", command="each.value", argv="NULL"
-)
+_LINES: Final = {"copies": "carray", "place": "each.rowid", "command": "each.value", "argv": "NULL"}
+_COPY_LINES: Final = _COPY.format(id=":id + each.rowid", **_LINES)
+# Where nothing is stored behind the first, SQLite need not look whether each id is free.
+_APPEND_LINES: Final = _COPY.format(id="NULL", **_LINES)
 _COPY_ARGVS: Final = _COPY.format(
-    copies="json_each", place="1 + each.key", command="each.value ->> 0", argv="each.value ->> 1"
+    id=":id + 1 + each.key",
+    copies="json_each",
+    place="1 + each.key",
+    command="each.value ->> 0",
+    argv="each.value ->> 1",
 )
+_LAST: Final = "SELECT max(id) FROM job"
 _COUNT: Final = "UPDATE counter SET n = n + ? WHERE state = ? AND queue = ?"
 
 
@@ -60,7 +67,8 @@ def insert(db: Connection, rows: Sequence[Values]) -> None:
     db.run_many(_INSERT, singles)
     for same in alike:
         if same[0][_ARGV] is None:
-            _copy_lines(db, same[0], tuple([str(row[_COMMAND]) for row in same[1:]]))
+            lines = tuple([str(row[_COMMAND]) for row in same[1:]])
+            _copy(db, _COPY_LINES, same[0], _texts(lines), len(lines))
         else:
             argvs = json.dumps([(row[_COMMAND], row[_ARGV]) for row in same[1:]])
             _copy(db, _COPY_ARGVS, same[0], argvs, len(same) - 1)
@@ -69,21 +77,29 @@ def insert(db: Connection, rows: Sequence[Values]) -> None:
 def insert_lines(db: Connection, first: Values, lines: Sequence[str]) -> None:
     """Store a job that runs under its shell, and behind it one like it for each of the lines.
 
-    It must have neither key nor labels, and wait for nothing.
+    Its id must be the next one; theirs follow it. It must have neither key nor labels, and wait for
+    nothing.
     """
     db.run(_INSERT, first)
     if lines:
-        _copy_lines(db, first, tuple(lines))
+        _copy(db, _APPEND_LINES, first, _texts(tuple(lines)), len(lines))
+        number = first[_ID]
+        assert isinstance(number, int)
+        if db.value(_LAST) != number + len(lines):
+            raise StorageError(
+                "the database is damaged: its ids of jobs go beyond the last that it gave; "
+                "run: queuectl doctor"
+            )
 
 
 def _shared(row: Values) -> tuple[bool, Values]:
     return row[_ARGV] is None, row[len(_OWN) :]
 
 
-def _copy_lines(db: Connection, first: Values, lines: tuple[str, ...]) -> None:
-    # SQLite reads the texts where Python has them, and would read one to its first NUL: no command
-    # has any, as none could be run (`new_job`).
-    _copy(db, _COPY_LINES, first, apsw.carray(lines), len(lines))
+def _texts(lines: tuple[str, ...]) -> object:
+    # SQLite reads them where Python has them, and would read one to its first NUL: no command has
+    # any, as none could be run (`new_job`).
+    return apsw.carray(lines)
 
 
 def _copy(db: Connection, sql: str, first: Values, copies: object, count: int) -> None:
