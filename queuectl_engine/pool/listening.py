@@ -38,7 +38,7 @@ class Listener:
             self._epoll.unregister(descriptor)
 
     def closed(self, descriptor: int) -> None:
-        """It was closed, which took it out of the epoll."""
+        """It is closed, before we wait again, which takes it out of the epoll."""
         del self._handlers[descriptor]
 
     def wait(self, seconds: float) -> None:

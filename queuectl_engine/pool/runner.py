@@ -43,6 +43,7 @@ _STUCK: Final = 5.0  # seconds after SIGKILL
 _READ: Final = 65_536
 _LARGE_READ: Final = 1024 * 1024  # what an ordinary user may make of a pipe (pipe(7))
 _UNSURE: Final = 1024  # KiB: the kernel counts memory in batches
+_NOTHING: Final = Output()
 _LAST_READS: Final = 64  # of what stands in a pipe (at most 1 MiB) when the leader has ended
 # What a program would go on ignoring: Python does so with SIGPIPE and SIGXFSZ, nohup with SIGHUP.
 # All of them by name, as glibc looks first at each that is not named and then sets it as well; and
@@ -91,9 +92,9 @@ class Run:
     _timeout_at = inf
     _tick_at = inf
     _copy: int | None = None  # its own log file
+    _output: OutputBuffer | None = None  # once it has printed anything
     _unsaved: Output | None = None
     _status = 0
-    _floor = 0  # of what the kernel calls its peak memory, in KiB
     _usage: Usage | None = None
 
     def __init__(
@@ -116,7 +117,7 @@ class Run:
         self.streams: dict[int, Stream] = {}
         self._read_size: dict[int, int] = {}
         self._grace = grace
-        self._output = OutputBuffer(output_limit)
+        self._output_limit = output_limit
 
     def start(self, env: Mapping[str, str]) -> None:
         """Start the command. Raises NotRun when there is nothing to wait for."""
@@ -132,7 +133,6 @@ class Run:
                 spared = plain and spawn_plain(plain, env, pipes[1], pipes[3])
                 self.pid = spared or spawn(argv, env, pipes[1], pipes[3])
             self.pidfd = os.pidfd_open(self.pid)
-            self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         except OSError as error:
             for descriptor in pipes[::2]:
                 os.close(descriptor)
@@ -219,7 +219,7 @@ class Run:
             self._leader = processes.leader_of(self.pid)
 
     def _take_output(self, at: datetime, *, last: bool = False) -> Output:
-        output = self._output.take(at, last=last)
+        output = self._output.take(at, last=last) if self._output else _NOTHING
         if self._unsaved is not None:
             output, self._unsaved = _joined(self._unsaved, output), None
         return output
@@ -230,14 +230,14 @@ class Run:
         """Clean up after the leader, which has ended; `known` are the leaders of other runs."""
         self._ended_at = self._clock()
         # What it left became our child when it ended, or comes from such a child.
-        alone = {self.pid, *known}.issuperset(processes.children())
+        alone = {self.pid, *known} == set(processes.children())
         if self.on_ladder or not alone:
             self._remember_leader()  # a zombie still has its start time
         spared = self.claim.job.allow_background and self._ending is None
-        if not spared:
+        if not (spared or alone):
             processes.kill_group(self.pid, signal.SIGKILL)  # before its number can be reused
         _, self._status, used = os.wait4(self.pid, 0)
-        self._usage = _usage_of(used, self._floor)
+        self._usage = _usage_of(used)
         os.close(self.pidfd)
         if not alone:
             mine = None if spared else self._leader
@@ -262,7 +262,7 @@ class Run:
         """What it means that the command never ran; its output says so in plain words."""
         self._ended_at = self._clock()
         told = f"queuectl: {refusal.told}\n"
-        self._output.feed(Stream.ERR, told.encode("utf-8", "backslashreplace"))
+        self._feed(Stream.ERR, told.encode("utf-8", "backslashreplace"))
         return self._told(refusal.ending, backoff)
 
     def _told(self, ending: Ending, backoff: Backoff) -> Ended:
@@ -270,7 +270,8 @@ class Run:
         outcome = outcome_of(job, ending, backoff, self._ended_at)
         signature = None
         if not isinstance(outcome, Completed):
-            signature = signature_of(job.command, job.argv, ending, self._output.last_line)
+            line = self._output.last_line if self._output else b""
+            signature = signature_of(job.command, job.argv, ending, line)
         output = self._take_output(self._ended_at, last=True)
         return Ended(
             self.claim.attempt, ending, outcome, self._ended_at, output, signature, self._usage,
@@ -292,8 +293,13 @@ class Run:
         self.streams = {}
         self._close_copy()
 
-    def _take(self, stream: Stream, data: bytes) -> None:
+    def _feed(self, stream: Stream, data: bytes) -> None:
+        if self._output is None:
+            self._output = OutputBuffer(self._output_limit)
         self._output.feed(stream, data)
+
+    def _take(self, stream: Stream, data: bytes) -> None:
+        self._feed(stream, data)
         if self._copy is None:
             return
         try:
@@ -301,7 +307,7 @@ class Run:
                 data = data[os.write(self._copy, data) :]
         except OSError as error:  # its disk is full: the job goes on, and its output says so
             told = f"queuectl: cannot write {self.claim.job.log_file}: {error.strerror}\n"
-            self._output.feed(Stream.ERR, told.encode("utf-8", "backslashreplace"))
+            self._feed(Stream.ERR, told.encode("utf-8", "backslashreplace"))
             self._close_copy()
 
     def _close_copy(self) -> None:
@@ -445,15 +451,32 @@ def _not_run(error: OSError, program: str, claim: Claim) -> NotRun:
     return NotRun(Exited(_NOT_FOUND), f"cannot run {program}: {what}")
 
 
-def _usage_of(used: resource.struct_rusage, floor: int) -> Usage:
-    """What the leader used, with all that it waited for.
+def _usage_of(used: resource.struct_rusage) -> Usage:
+    """What the leader used, with all that it waited for."""
+    peak = used.ru_maxrss
+    cpu = timedelta(seconds=used.ru_utime + used.ru_stime)
+    return Usage(cpu, peak * 1024 if _our_peak.is_below(peak - _UNSURE) else None)
+
+
+class _OurPeak:
+    """The most memory that this process ever had, in KiB; it is asked for when that may matter.
 
     execve(2) counts the memory of the process that called it, which was a copy of ours, as the new
     program's: a peak about as low as our own says nothing.
     """
-    told = used.ru_maxrss > floor + _UNSURE
-    cpu = timedelta(seconds=used.ru_utime + used.ru_stime)
-    return Usage(cpu, used.ru_maxrss * 1024 if told else None)
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._known = 0  # it never falls; a fork only begins with less
+
+    def is_below(self, peak: int) -> bool:
+        """Whether a child that had this much cannot have it from us."""
+        if self._known < peak:
+            self._known = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return self._known < peak
+
+
+_our_peak: Final = _OurPeak()
 
 
 def _ending_of(status: int) -> Ending:

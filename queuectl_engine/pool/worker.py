@@ -71,7 +71,7 @@ _FULL_PAUSE: Final = 1.0
 _SPACE_EVERY: Final = 0.1
 _SYNC_WITHIN: Final = 1.0  # of a commit; then it is on disk
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
-_SETTLE_WITHIN: Final = 0.05  # of an end, while jobs that were claimed ahead begin first
+_SETTLE_WITHIN: Final = 0.1  # of an end, while jobs that were claimed ahead begin first
 _TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
 
@@ -393,7 +393,7 @@ class Worker:
         soon = run.listen_at != inf
         self._ahead.ended(soon=soon)
         for descriptor in (run.pidfd, *(() if soon else run.streams)):
-            self._listener.ignore(descriptor)
+            self._listener.closed(descriptor)  # as it is in a moment
         del self._runs[run.claim.attempt.token]
         if self._fence:
             self._fence.release(run.claim.attempt.token)
