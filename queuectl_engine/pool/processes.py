@@ -87,13 +87,14 @@ class OomPreference:
 
     def __init__(self) -> None:
         """Opens nothing yet."""
-        self._pid = 0
+        self._mine = False
         self._descriptor = -1
         self._ours = self._theirs = b""
+        os.register_at_fork(after_in_child=self._forked)
 
     def __enter__(self) -> None:
         """What is spawned from here on is preferred."""
-        if os.getpid() != self._pid:  # the first time here, or the first after a fork
+        if not self._mine:  # the first time here, or the first after a fork
             self._open()
         self._set(self._theirs)
 
@@ -111,11 +112,14 @@ class OomPreference:
     def _open(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._pid, self._descriptor = os.getpid(), -1
+        self._mine, self._descriptor = True, -1
         with suppress(OSError):
             self._descriptor = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
             self._ours = os.pread(self._descriptor, _PART, 0).strip()
             self._theirs = str(max(_OOM_SCORE, int(self._ours))).encode("ascii")
+
+    def _forked(self) -> None:
+        self._mine = False
 
 
 preferred_for_oom: Final = OomPreference()

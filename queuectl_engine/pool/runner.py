@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import resource
+import select
 import shutil
 import signal
 import time
@@ -142,8 +143,6 @@ class Run:
             for descriptor in pipes[1::2]:
                 os.close(descriptor)
         out, err = pipes[::2]
-        os.set_blocking(out, False)
-        os.set_blocking(err, False)
         self.streams = {out: Stream.OUT, err: Stream.ERR}
         self._read_size = {out: _READ, err: _READ}
         now = time.monotonic()
@@ -161,8 +160,15 @@ class Run:
             return min(self._tick_at, self.listen_at, self._timeout_at)
         return min(self._tick_at, self.listen_at, inf if self._killed else self._kill_at)
 
+    def listened(self) -> list[int]:
+        """Its pipes, which are listened to from now on."""
+        self.listen_at = inf
+        for descriptor in self.streams:
+            os.set_blocking(descriptor, False)
+        return [*self.streams]
+
     def read(self, descriptor: int) -> bool:
-        """Take what a pipe holds; False when it has come to its end and is closed."""
+        """Take what a pipe holds that is listened to; False when it is at its end, and closed."""
         try:
             data = os.read(descriptor, self._read_size[descriptor])
         except BlockingIOError:
@@ -279,16 +285,18 @@ class Run:
         )  # fmt: skip
 
     def _read_the_rest(self) -> None:
-        # Not to the end: a process that was spared may hold the pipe open for ever.
-        for descriptor, stream in self.streams.items():
-            for _ in range(_LAST_READS):
-                try:
-                    data = os.read(descriptor, _READ)
-                except BlockingIOError:
-                    break
-                if not data:
-                    break
-                self._take(stream, data)
+        # Not to the end: a process that was spared may hold a pipe open for ever. So each is read
+        # when it holds something, and most jobs of a moment need no read at all.
+        there = select.poll()
+        for descriptor in self.streams:
+            there.register(descriptor, select.POLLIN)
+        for _ in range(_LAST_READS):
+            full = [descriptor for descriptor, events in there.poll(0) if events & select.POLLIN]
+            if not full:
+                break
+            for descriptor in full:
+                self._take(self.streams[descriptor], os.read(descriptor, _READ))
+        for descriptor in self.streams:
             os.close(descriptor)
         self.streams = {}
         self._close_copy()

@@ -370,8 +370,7 @@ class Worker:
             raise NotRun(NotStarted(why), f"not started: {why}") from error
 
     def _listen_to(self, run: Run) -> None:
-        run.listen_at = inf
-        for descriptor in run.streams:
+        for descriptor in run.listened():
             self._listener.watch(descriptor, partial(self._read, run, descriptor))
 
     def _environment(self, run: Run) -> dict[str, str]:
