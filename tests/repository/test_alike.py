@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from queuectl_engine.errors import StorageError
+from queuectl_engine.errors import BadInput, StorageError
 from queuectl_engine.job import Added, Job, JobState
 from queuectl_engine.repository import open_repository
 from queuectl_engine.repository.protocol import JobRepository
@@ -88,6 +88,14 @@ def test_lines_whose_ids_would_not_follow_each_other_are_not_stored(tmp_path: Pa
             repo.add_lines(new("echo 4"), ["echo 5", "echo 6"], now=NOON)
 
         assert sorted(repo.get(range(1, 9))) == [1, 3, 4]
+
+
+def test_what_no_database_can_hold_is_bad_input(tmp_path: Path) -> None:
+    with closing(open_repository(str(tmp_path / "queue.db"), create=True)) as repo:
+        with pytest.raises(BadInput, match="not valid UTF-8"):
+            repo.add_lines(new("echo 0"), ["echo 1", "echo \ud800"], now=NOON)
+
+        assert repo.counts().stored == {}
 
 
 def test_each_is_claimed_and_told(drive: Driver) -> None:

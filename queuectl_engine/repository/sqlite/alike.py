@@ -16,6 +16,7 @@ import apsw
 
 from queuectl_engine.errors import StorageError
 from queuectl_engine.repository.sqlite.connection import Connection
+from queuectl_engine.repository.sqlite.failures import unbindable
 
 Values = tuple[object, ...]  # of one job, in the order of COLUMNS
 
@@ -99,7 +100,10 @@ def _shared(row: Values) -> tuple[bool, Values]:
 def _texts(lines: tuple[str, ...]) -> object:
     # SQLite reads them where Python has them, and would read one to its first NUL: no command has
     # any, as none could be run (`new_job`).
-    return apsw.carray(lines)
+    try:
+        return apsw.carray(lines)
+    except UnicodeEncodeError as error:
+        raise unbindable(error) from error
 
 
 def _copy(db: Connection, sql: str, first: Values, copies: object, count: int) -> None:
