@@ -78,7 +78,7 @@ def _bulk(bench: Bench) -> Answer:
         bench.rounds,
     )
     answer.text = (
-        "One index is for the claim, one for the list of pending jobs, one for how long they have "
+        "One index is for the claim and the list of pending jobs, one for how long they have "
         "waited. Without any the rows alone are left."
     )
     return answer

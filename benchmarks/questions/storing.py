@@ -46,7 +46,7 @@ def _bulk(bench: Bench) -> Answer:
     )
     answer.goals["add_lines"] = "≥ 250,000 jobs/s, ≥ 1.5 ×"
     answer.text = (
-        "localqueue stores a text in one table with one index; a job has 24 columns, three indexes "
+        "localqueue stores a text in one table with one index; a job has 24 columns, two indexes "
         "hold it while it is ready, and every commit is on the disk."
     )
     return answer

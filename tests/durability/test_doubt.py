@@ -28,8 +28,8 @@ from queuectl_engine.errors import (
 )
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import Exited
-from queuectl_engine.repository.protocol import Verdict
-from queuectl_engine.repository.sqlite import SqliteRepository, connection
+from queuectl_engine.repository.protocol import Claim, Verdict
+from queuectl_engine.repository.sqlite import SqliteRepository, claiming, connection
 from tests.durability.disk import FOR_EVER, Disk, Fault, Kind, in_use
 from tests.durability.test_io_errors import Stage
 from tests.durability.verbs import Scene
@@ -192,6 +192,22 @@ def test_a_doubtful_claim_is_found_though_there_is_no_room_any_more(stage: Stage
         with pytest.raises(StoredUnconfirmed):
             scene.drive.turn(room=1)
         stage.disk.fault = None
+
+        assert len(scene.drive.turn(room=0).claims) == 1
+        assert scene.drive.turn(room=0).claims == ()
+
+
+def test_a_claim_that_cannot_be_read_after_its_commit_is_not_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_: claiming.Held) -> Claim:
+        raise StorageError("a time outside of the calendar")
+
+    with begun(stage, company=False) as scene:
+        monkeypatch.setattr(claiming, "claim_of", unreadable)
+        with pytest.raises(StorageError, match="calendar"):
+            scene.drive.turn(room=1)
+        monkeypatch.undo()
 
         assert len(scene.drive.turn(room=0).claims) == 1
         assert scene.drive.turn(room=0).claims == ()
