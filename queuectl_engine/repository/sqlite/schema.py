@@ -49,6 +49,9 @@ _TELL_FIRST: Final = "\n".join(
 # Additions only: ADD COLUMN, CREATE, DROP and CREATE of triggers and indexes; nothing that rewrites
 # a big table. One commented block a topic.
 _STEP_2: Final = f"""
+-- The list of ready jobs is merged from the claim's index, which holds each queue in its order.
+DROP INDEX job_list_ready;
+
 -- The schema number that a pool's program knows; NULL: 1.
 ALTER TABLE pool ADD COLUMN format INTEGER;
 -- Completed jobs that are older than this are removed by pools; NULL keeps them for ever.
@@ -68,9 +71,6 @@ ALTER TABLE pool ADD COLUMN slots INTEGER NOT NULL DEFAULT 1 CHECK (slots > 0);
 CREATE TABLE suspect (
   job INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE
 ) STRICT;
-
--- The list of ready jobs is merged from the claim's index, which holds each queue in its order.
-DROP INDEX job_list_ready;
 
 -- The same CHECKs of states, spelled out: for an IN of more than two SQLite fills a table, anew for
 -- each row. Done as its documentation of ALTER TABLE has it for changes that touch no stored row.
