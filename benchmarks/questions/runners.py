@@ -29,7 +29,7 @@ LINES: Final = {"true": 1.0, "echo hello": 0.95, "/bin/true": 1.8}
 
 
 def _steady(bench: Bench, line: str, workers: int) -> Answer:
-    jobs = bench.size(3000, 400)
+    jobs = bench.size(6000, 400)
     answer = Answer(f"Steady run of `{line}`, {workers} at once", "jobs/s", f"xargs -P{workers}")
     cases: dict[str, Case] = {
         f"xargs -P{workers}": partial(xargs_rate, bench, line, workers, jobs),

@@ -71,7 +71,8 @@ def insert(db: Connection, rows: Sequence[Values]) -> None:
             lines = tuple([str(row[_COMMAND]) for row in same[1:]])
             _copy(db, _COPY_LINES, same[0], _texts(lines), len(lines))
         else:
-            argvs = json.dumps([(row[_COMMAND], row[_ARGV]) for row in same[1:]])
+            both = [(row[_COMMAND], row[_ARGV]) for row in same[1:]]
+            argvs = json.dumps(both, ensure_ascii=False)
             _copy(db, _COPY_ARGVS, same[0], argvs, len(same) - 1)
 
 
