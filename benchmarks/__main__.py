@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import compileall
 import json
+import os
 import sys
 from dataclasses import asdict
 from importlib import import_module
@@ -48,6 +49,8 @@ def _run(names: tuple[str, ...], kept: Path, *, quick: bool, directory: Path | N
     """Questions that were not asked now keep the answers that they had."""
     for package in ("queuectl_engine", "queuectl_tui"):  # what starts has been started before
         compileall.compile_dir(HERE.parent / package, quiet=1)
+    # Or pools would be of the program that is installed, which may be another one.
+    os.environ["PYTHONPATH"] = str(HERE.parent)
     data: dict[str, Any] = {"answers": {}}
     if kept.exists():
         data = json.loads(kept.read_text(encoding="utf-8"))
