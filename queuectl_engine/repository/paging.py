@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from heapq import merge
-from itertools import islice
+from typing import Protocol
 
 from queuectl_engine.filter import Filter
 from queuectl_engine.job import State, View
@@ -16,19 +15,26 @@ from queuectl_engine.repository.rows import Reader, Row, job_of, ms
 from queuectl_engine.repository.views import Segment, segments
 
 
+class Merged(Protocol):
+    """See `sqlite.merging.merged`."""
+
+    def __call__(self, *, from_place: bool, backwards: bool) -> str:
+        """Its SQL."""
+
+
 @dataclass(frozen=True, slots=True)
 class Paging:
     """Reads views in the SQL of one store.
 
     `job` are the columns of `job_of`. `index` has a place for the name of the index to use, or none
-    where a store finds it by itself. `ready_queues` finds the queues of which a segment that is
-    held by queue is merged; empty where the store holds it in one order.
+    where a store finds it by itself. `merged` makes one of a segment that is held by queue: see
+    `sqlite.merging`; None where the store holds it in one order.
     """
 
     job: str
     filtering: Filtering
     index: str
-    ready_queues: str = ""
+    merged: Merged | None = None
 
     def page(
         self,
@@ -117,54 +123,28 @@ class _Walk:
         return segment > self.at[0] if self.backwards else segment < self.at[0]
 
     def _rows(self, db: Reader, segment: Segment, start: Key | None, limit: int) -> list[Row]:
-        queues = self.paging.ready_queues
-        if not (segment.by_queue and queues) or "queue" in self.args:
-            return self._range(db, segment, start, limit)
-        ready = db.run(queues)
-        few = -(-limit // max(len(ready), 1)) + 1  # a merge looks at the next of each
-        walks = [self._portions(db, segment, start, few, queue) for (queue,) in ready]
-        first, then = (-1 if falls else 1 for falls in self._falls(segment))
-        ordered = merge(*walks, key=lambda row: (first * row[-2], then * row[-1]))
-        return list(islice(ordered, limit))
-
-    def _portions(
-        self, db: Reader, segment: Segment, start: Key | None, few: int, queue: int
-    ) -> Iterator[Row]:
-        """A queue's part of a segment, read as it is asked for: first a few rows, then more."""
-        _, id_falls = self._falls(segment)
-        while True:
-            rows = self._range(db, segment, start, few, queue)
-            yield from rows
-            if len(rows) < few:
-                return
-            *_, first, job = rows[-1]
-            start = (0, first, job - 1 if id_falls else job + 1)
-            few *= 2
-
-    def _falls(self, segment: Segment) -> tuple[bool, bool]:
-        return segment.first_falls != self.backwards, segment.id_falls != self.backwards
-
-    def _range(
-        self,
-        db: Reader,
-        segment: Segment,
-        start: Key | None,
-        limit: int,
-        of_queue: int | None = None,
-    ) -> list[Row]:
-        first_falls, id_falls = self._falls(segment)
+        first_falls = segment.first_falls != self.backwards
+        id_falls = segment.id_falls != self.backwards
+        if segment.by_queue and self.paging.merged and "queue" not in self.args:
+            args = {**self.args, "limit": limit}
+            if start is not None:
+                args |= {"first": start[1], "id": start[2]}
+            line = self.paging.merged(from_place=start is not None, backwards=self.backwards)
+            sql = f"""{line} SELECT {self.columns}, line.first, line.place
+                               FROM line JOIN job ON job.id = line.place WHERE true{self.more}"""
+            rows = db.run(sql, args)
+            sign = -1 if first_falls else 1, -1 if id_falls else 1
+            rows.sort(key=lambda row: (sign[0] * row[-2], sign[1] * row[-1]))
+            return rows
         index = self.paging.index.format(segment.index) if segment.index else ""
-        value, more, args = self.paging.filtering.value.format, self.more, self.args
-        at_first, at_id, most = map(value, ("first", "id", "limit"))
-        if of_queue is not None:
-            more, args = f"{more} AND queue = {value('of_queue')}", {**args, "of_queue": of_queue}
+        at_first, at_id, most = map(self.paging.filtering.value.format, ("first", "id", "limit"))
         first, then = ("DESC" if falls else "ASC" for falls in (first_falls, id_falls))
         select = f"""SELECT {self.columns}, {segment.first}, job.id FROM job {index}
-                     WHERE {segment.where}{more}"""
+                     WHERE {segment.where}{self.more}"""
         order = f"ORDER BY {segment.first} {first}, id {then} LIMIT {most}"
         if start is None:
-            return db.run(f"{select} {order}", {**args, "limit": limit})
-        args = {**args, "first": start[1], "id": start[2]}
+            return db.run(f"{select} {order}", {**self.args, "limit": limit})
+        args = {**self.args, "first": start[1], "id": start[2]}
         # Two ranges of the index: one condition with OR would walk it from its start.
         same = f"{segment.first} = {at_first} AND id {'<=' if id_falls else '>='} {at_id}"
         beyond = f"{segment.first} {'<' if first_falls else '>'} {at_first}"

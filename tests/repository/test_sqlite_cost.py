@@ -237,7 +237,7 @@ def plans(crowd: C, work: Callable[[C], object]) -> list[str]:
             walk(part)
 
     for sql in {str(statement["sql"]) for statement in statements}:
-        if sql.lstrip().startswith(("SELECT", "UPDATE", "INSERT", "DELETE")):
+        if sql.lstrip().startswith(("SELECT", "WITH", "UPDATE", "INSERT", "DELETE")):
             plan = apsw.ext.query_info(crowd.db, sql, explain_query_plan=True).query_plan
             assert plan is not None
             walk(plan)

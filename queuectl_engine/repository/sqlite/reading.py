@@ -30,10 +30,10 @@ from queuectl_engine.repository.rows import (
 )
 from queuectl_engine.repository.sqlite.connection import Connection
 from queuectl_engine.repository.sqlite.filtering import FILTERING
+from queuectl_engine.repository.sqlite.merging import merged
 from queuectl_engine.repository.sqlite.rows import ATTEMPT, JOB
 
-_READY_QUEUES: Final = "SELECT queue FROM counter WHERE state = 'ready'"
-PAGING: Final = Paging(JOB, FILTERING, index="INDEXED BY {}", ready_queues=_READY_QUEUES)
+PAGING: Final = Paging(JOB, FILTERING, index="INDEXED BY {}", merged=merged)
 MOST_CAUSES: Final = 1_000  # counted; beyond that the number says nothing to anyone
 
 
