@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     )
     from queuectl_engine.repository.removal import Keeper
     from queuectl_engine.repository.sqlite.claiming import Held
+    from queuectl_engine.repository.sqlite.turns import Written
     from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
@@ -449,9 +450,13 @@ class SqliteRepository:
         pass_on: bool = True,
         ahead: int = 0,
     ) -> Turn:
-        from queuectl_engine.repository.sqlite import claiming, turning, turns
+        from queuectl_engine.repository.sqlite import turning
 
-        ends = turns.written(ended, now)
+        ends: list[Written] = []
+        if ended:  # an idle worker touches none of the pages that hold all this
+            from queuectl_engine.repository.sqlite import turns
+
+            ends = turns.written(ended, now)
         taken = list(self._doubtful)
         try:
             with self._db.writing():
@@ -464,9 +469,12 @@ class SqliteRepository:
         if ring:
             self.ring()
         self._doubtful = taken  # until they could be read
-        claims = tuple(map(claiming.claim_of, taken))
+        if taken:
+            from queuectl_engine.repository.sqlite import claiming
+
+            turn = turn._replace(claims=tuple(map(claiming.claim_of, taken)))
         self._doubtful = []
-        return turn._replace(claims=claims)
+        return turn
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
         from queuectl_engine.repository.sqlite import turns
