@@ -126,16 +126,7 @@ class _Walk:
         first_falls = segment.first_falls != self.backwards
         id_falls = segment.id_falls != self.backwards
         if segment.by_queue and self.paging.merged and "queue" not in self.args:
-            args = {**self.args, "limit": limit}
-            if start is not None:
-                args |= {"first": start[1], "id": start[2]}
-            line = self.paging.merged(from_place=start is not None, backwards=self.backwards)
-            sql = f"""{line} SELECT {self.columns}, line.first, line.place
-                               FROM line JOIN job ON job.id = line.place WHERE true{self.more}"""
-            rows = db.run(sql, args)
-            sign = -1 if first_falls else 1, -1 if id_falls else 1
-            rows.sort(key=lambda row: (sign[0] * row[-2], sign[1] * row[-1]))
-            return rows
+            return self._merged(db, self.paging.merged, start, limit)
         index = self.paging.index.format(segment.index) if segment.index else ""
         at_first, at_id, most = map(self.paging.filtering.value.format, ("first", "id", "limit"))
         first, then = ("DESC" if falls else "ASC" for falls in (first_falls, id_falls))
@@ -153,3 +144,13 @@ class _Walk:
             rest = {**args, "limit": limit - len(rows)}
             rows += db.run(f"{select} AND {beyond} {order}", rest)
         return rows
+
+    def _merged(self, db: Reader, merged: Merged, start: Key | None, limit: int) -> list[Row]:
+        args = {**self.args, "limit": limit}
+        if start is not None:
+            args |= {"first": start[1], "id": start[2]}
+        line = merged(from_place=start is not None, backwards=self.backwards)
+        # CROSS JOIN, which SQLite never turns round, keeps the order in which `line` gives them.
+        sql = f"""{line} SELECT {self.columns}, line.first, line.place
+                           FROM line CROSS JOIN job ON job.id = line.place WHERE true{self.more}"""
+        return db.run(sql, args)
