@@ -163,9 +163,12 @@ class Run:
     def listened(self) -> list[int]:
         """Its pipes, which are listened to from now on."""
         self.listen_at = inf
+        self._never_block()
+        return [*self.streams]
+
+    def _never_block(self) -> None:
         for descriptor in self.streams:
             os.set_blocking(descriptor, False)
-        return [*self.streams]
 
     def read(self, descriptor: int) -> bool:
         """Take what a pipe holds that is listened to; False when it is at its end, and closed."""
@@ -246,6 +249,7 @@ class Run:
         self._usage = _usage_of(used)
         os.close(self.pidfd)
         if not alone:
+            self._never_block()  # who was spared may read from a pipe, too
             mine = None if spared else self._leader
             processes.clear_adopted(self.claim.attempt.token, mine, known)
         self._read_the_rest()
@@ -295,7 +299,10 @@ class Run:
             if not full:
                 break
             for descriptor in full:
-                self._take(self.streams[descriptor], os.read(descriptor, _READ))
+                try:
+                    self._take(self.streams[descriptor], os.read(descriptor, _READ))
+                except BlockingIOError:  # somebody else was faster
+                    pass
         for descriptor in self.streams:
             os.close(descriptor)
         self.streams = {}

@@ -219,6 +219,46 @@ def test_the_group_ends_with_its_leader_where_children_cannot_be_listed(
     until(lambda: not _sleepers("346"))
 
 
+class AlwaysReadable:
+    """A poll that says so of each pipe: what it held is taken by somebody else just then."""
+
+    def __init__(self) -> None:
+        self._descriptors: list[int] = []
+
+    def register(self, descriptor: int, _: int) -> None:
+        self._descriptors.append(descriptor)
+
+    def poll(self, _: int) -> list[tuple[int, int]]:
+        return [(descriptor, select.POLLIN) for descriptor in self._descriptors]
+
+
+def test_a_pipe_from_which_another_process_reads_blocks_no_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = stored(command="sleep 348 & true", allow_background=True)
+    run = Run(Claim(AttemptId(1, 1, "cafe"), job, Context("/", 0o022)), grace=1, output_limit=9)
+    run.start({"PATH": os.defpath})
+    select.select([run.pidfd], [], [])
+    monkeypatch.setattr(processes, "children", list)  # it is not known to be alone
+    monkeypatch.setattr(select, "poll", AlwaysReadable)
+
+    run.reap(())
+
+    (pid,) = _sleepers("348")
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_pipe_that_is_listened_to_and_holds_nothing_blocks_no_worker() -> None:
+    claim = Claim(AttemptId(1, 1, "cafe"), stored(command="sleep 349"), Context("/", 0o022))
+    run = Run(claim, grace=1.0, output_limit=9)
+    run.start({"PATH": os.defpath})
+
+    assert all(run.read(descriptor) for descriptor in run.listened())
+
+    os.kill(run.pid, signal.SIGKILL)
+    run.reap(())
+
+
 def test_a_daemon_that_left_the_session_ends_with_its_job(
     engine: Engine, start_pool: StartPool
 ) -> None:
