@@ -87,7 +87,7 @@ def steady_rate(engine: Engine) -> float:
 
 
 def own_processes(pool: PoolInfo) -> list[int]:
-    """The supervisor, its workers, and what multiprocessing runs beside them."""
+    """The supervisor, its workers, and what they are forked from."""
     pids = {pool.pid, *(worker.pid for worker in pool.workers)}
     helpers = {_parent(worker.pid) for worker in pool.workers}
     for entry in Path("/proc").iterdir():

@@ -66,14 +66,18 @@ def test_a_worker_has_all_that_it_may_need_before_it_begins() -> None:
 
 def test_workers_share_no_more_than_they_use() -> None:
     """Each module spreads what they do use over more pages, and each page written to is copied."""
-    script = "import queuectl_engine.pool.preload, gc, sys; print(gc.isenabled(), *sys.modules)"
+    script = (
+        "import queuectl_engine.pool.preload, queuectl_engine.pool.fork_server_process, gc, sys\n"
+        "print(gc.isenabled(), *sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
 
     collects, *loaded = done.stdout.split()
     assert collects == "True"
-    assert set(loaded) & {"ast", "hashlib", "pkgutil", "queuectl_engine.pool.supervisor"} == set()
+    unused = {"ast", "hashlib", "multiprocessing", "pkgutil", "socket", "subprocess"}
+    assert set(loaded) & {*unused, "queuectl_engine.pool.supervisor"} == set()
 
 
 def test_what_a_worker_makes_first_fills_no_gaps() -> None:

@@ -16,8 +16,9 @@ import time
 from typing import Final
 
 from queuectl_engine.errors import ExitCode, QueuectlError, StorageError
+from queuectl_engine.pool.fork_server import ForkServer
 from queuectl_engine.pool.options import PoolOptions
-from queuectl_engine.pool.supervisor import NameTaken, Supervisor, start_fork_server
+from queuectl_engine.pool.supervisor import NameTaken, Supervisor
 from queuectl_engine.pool.systemd import Notifier
 from queuectl_engine.repository import load_store, open_repository
 from queuectl_engine.repository.protocol import JobRepository, PoolRow
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     os.chdir("/")
     notify = Notifier()
-    start_fork_server()  # before the database is opened, which takes as long
+    fork_server = ForkServer()  # before the database is opened, which takes as long
 
     def ready(pool: PoolRow) -> None:
         _tell(told, pool=pool.id)
@@ -47,10 +48,10 @@ def main(arguments: list[str]) -> int:
             options.db, timeout=_LOCK_PATIENCE, allow_owner=options.allow_owner
         )
         load_store(options.db)
-        supervisor = Supervisor(repository, options, ready)
+        supervisor = Supervisor(repository, options, fork_server, ready)
         supervisor.run(stopping := lambda: notify("STOPPING=1"))
         while supervisor.forgotten:
-            supervisor = _anew(repository, options)
+            supervisor = _anew(repository, options, fork_server)
             supervisor.run(stopping)
     except (QueuectlError, OSError) as error:
         _tell(told, error=str(error), taken=isinstance(error, NameTaken))
@@ -63,13 +64,13 @@ def main(arguments: list[str]) -> int:
     return ExitCode.INTERRUPTED if supervisor.interrupted else ExitCode.OK
 
 
-def _anew(repository: JobRepository, options: PoolOptions) -> Supervisor:
+def _anew(repository: JobRepository, options: PoolOptions, fork_server: ForkServer) -> Supervisor:
     """Another pool in the place of one that the database has forgotten; nobody waits for it."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     while True:
         try:
-            return Supervisor(repository, options, lambda _: None)
+            return Supervisor(repository, options, fork_server, lambda _: None)
         except StorageError:  # the network comes and goes
             time.sleep(random.uniform(*_ANOTHER_TRY))
 

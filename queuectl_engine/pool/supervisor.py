@@ -6,7 +6,6 @@ runs no job, so it can always answer.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import secrets
 import select
@@ -17,14 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import TYPE_CHECKING, Final
 
 from queuectl_engine.errors import PoolRefused, StorageError, StorageMoved
 from queuectl_engine.job import State
 from queuectl_engine.pool import processes
 from queuectl_engine.pool.firing import fire_due
+from queuectl_engine.pool.fork_server import ForkServer
 from queuectl_engine.pool.hooks import Hooks
 from queuectl_engine.pool.host import this_host
 from queuectl_engine.pool.lease import RENEW, Lease, boot_time
@@ -74,7 +72,6 @@ class _Member:
     """A worker process as its supervisor sees it. `sent` are the signals it got already."""
 
     row: WorkerRow
-    process: ForkServerProcess
     pidfd: int
     born: float
     leaving: bool = False
@@ -86,22 +83,15 @@ class NameTaken(PoolRefused):
     """A pool of that name runs already."""
 
 
-def start_fork_server() -> ForkServerContext:
-    """What makes our workers, its process running; it imports while we do other things.
-
-    The same one for every supervisor of this process.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["queuectl_engine.pool.preload"])
-    forkserver.ensure_running()
-    return context
-
-
 class Supervisor:
     """One pool instance, from its start to its end. Owns its directory, its locks, its workers."""
 
     def __init__(
-        self, repository: JobRepository, options: PoolOptions, ready: Callable[[PoolRow], None]
+        self,
+        repository: JobRepository,
+        options: PoolOptions,
+        fork_server: ForkServer,
+        ready: Callable[[PoolRow], None],
     ) -> None:
         """`ready` is called once, when the first workers live. Raises PoolRefused."""
         self._repository = repository
@@ -109,7 +99,7 @@ class Supervisor:
         self._tell_ready: Callable[[PoolRow], None] | None = ready
         self._members: dict[int, _Member] = {}  # by pidfd
         self._poll = select.poll()
-        self._context = start_fork_server()
+        self._fork_server = fork_server
         self._stop: str | None = None
         self._told_to_stop = False  # by a person
         self._tell_stopping: Callable[[], None] = lambda: None
@@ -202,7 +192,7 @@ class Supervisor:
         """The last turns of a pool without a database."""
         self._send(FORCED if time.monotonic() >= self._forced_at else GRACEFUL)
         if self._pool.is_init:
-            processes.reap_adopted(self._own_children | self._hooks.pids)
+            processes.reap_adopted(self._known_children())
         self._over = not any(map(_lives, self._members)) and not self._hooks.still_run()
 
     @property
@@ -281,7 +271,10 @@ class Supervisor:
             if member := self._members.get(descriptor):
                 self._bury(member)
         if self._pool.is_init:  # in a container the orphans of all jobs come to us
-            processes.reap_adopted(self._own_children | self._hooks.pids)
+            processes.reap_adopted(self._known_children())
+
+    def _known_children(self) -> frozenset[int]:
+        return self._own_children | self._hooks.pids | {self._fork_server.pid}
 
     def _bury(self, member: _Member) -> None:
         """A worker's process has ended: free its jobs, unless it said goodbye by itself."""
@@ -296,9 +289,6 @@ class Supervisor:
         self._poll.unregister(member.pidfd)
         os.close(member.pidfd)
         del self._members[member.pidfd]
-        with suppress(ValueError, AssertionError):  # its own view of the process may lag behind
-            member.process.join(0)
-            member.process.close()
 
     def _note_death(self, member: _Member) -> None:
         now = time.monotonic()
@@ -441,19 +431,17 @@ class Supervisor:
     def _start_worker(self, number: int) -> None:
         row = self._repository.start_worker(self._pool.id, number, now=self._repository.clock())
         post = Post(self._options, self._pool, row, self._directory, self._database)
-        process = self._context.Process(target=work, args=(post,), name=row.name)
         try:
-            process.start()
-            assert process.pid is not None
-            pidfd = os.pidfd_open(process.pid)
-        except (OSError, EOFError) as error:  # no process to be had, or it ended at once
+            pid = self._fork_server.fork(work, post)
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:  # no process to be had, or it ended at once
             self._log("no worker", why=str(error))
             self._start_after = time.monotonic() + _NO_PROCESS_PAUSE
             rescue_worker(self._repository, self._pool, row, self._log, supervised=True)
             return
-        row = replace(row, pid=process.pid)
-        self._repository.set_worker_pid(row.id, process.pid)
-        self._members[pidfd] = _Member(row, process, pidfd, time.monotonic())
+        row = replace(row, pid=pid)
+        self._repository.set_worker_pid(row.id, pid)
+        self._members[pidfd] = _Member(row, pidfd, time.monotonic())
         self._poll.register(pidfd, select.POLLIN)
 
     def _send(self, number: int) -> None:

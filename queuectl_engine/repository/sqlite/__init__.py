@@ -76,7 +76,6 @@ if TYPE_CHECKING:
     )
     from queuectl_engine.repository.removal import Keeper
     from queuectl_engine.repository.sqlite.claiming import Held
-    from queuectl_engine.repository.sqlite.turns import Written
     from queuectl_engine.schedule import Fired, NewSchedule, Schedule
 
 
@@ -450,13 +449,9 @@ class SqliteRepository:
         pass_on: bool = True,
         ahead: int = 0,
     ) -> Turn:
-        from queuectl_engine.repository.sqlite import turning
+        from queuectl_engine.repository.sqlite import claiming, turning, turns
 
-        ends: list[Written] = []
-        if ended:  # an idle worker touches none of the pages that hold all this
-            from queuectl_engine.repository.sqlite import turns
-
-            ends = turns.written(ended, now)
+        ends = turns.written(ended, now)
         taken = list(self._doubtful)
         try:
             with self._db.writing():
@@ -469,12 +464,9 @@ class SqliteRepository:
         if ring:
             self.ring()
         self._doubtful = taken  # until they could be read
-        if taken:
-            from queuectl_engine.repository.sqlite import claiming
-
-            turn = turn._replace(claims=tuple(map(claiming.claim_of, taken)))
+        claims = tuple(map(claiming.claim_of, taken))
         self._doubtful = []
-        return turn
+        return turn._replace(claims=claims)
 
     def progress(self, worker: int, items: Sequence[Progress], *, now: datetime) -> Asked:
         from queuectl_engine.repository.sqlite import turns
