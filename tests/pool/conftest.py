@@ -14,6 +14,7 @@ import pytest
 from queuectl_engine import Engine, Job, JobState, PoolInfo, open_engine
 from queuectl_engine.pool.background import start_detached
 from queuectl_engine.pool.options import PoolOptions
+from queuectl_engine.pool.processes import stat_of
 from tests.pools import stop_pools
 from tests.waiting import until
 
@@ -75,3 +76,14 @@ def ended(engine: Engine, job: Job) -> Job:
 def running(engine: Engine, job: Job) -> bool:
     """Whether the job is in processing."""
     return engine.get(job.id).state is JobState.PROCESSING
+
+
+def parent_of(pid: int) -> int:
+    """The process that it is a child of: of a worker, the fork server."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def runs(pid: int) -> bool:
+    """Whether it has not ended; a zombie may stay for as long as its parent likes."""
+    stat = stat_of(pid)
+    return stat is not None and not stat.dead

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from queuectl_engine import Engine, JobState
 from queuectl_engine.pool.options import PoolOptions
-from queuectl_engine.pool.processes import stat_of
 from queuectl_engine.pool.worker import Post
 from queuectl_engine.pool.worker_process import work
-from tests.pool.conftest import StartPool, ended, running
+from tests.pool.conftest import StartPool, ended, parent_of, running, runs
 from tests.samples import pool_row
 from tests.waiting import until
 
@@ -31,7 +30,7 @@ def test_the_job_of_a_killed_worker_is_lost_cleared_and_run_again(
 
     os.kill(engine.find_pool().workers[0].pid, signal.SIGKILL)
     until(lambda: _lines(evidence) == 2)
-    assert not _runs(first)  # nothing ran twice at once
+    assert not runs(first)  # nothing ran twice at once
     go_on.touch()
 
     job = ended(engine, job)
@@ -76,7 +75,7 @@ def test_workers_of_a_killed_supervisor_end_their_jobs_and_begin_no_other(
 
     assert ended(engine, job).state is JobState.COMPLETED
     assert engine.get(job.id).runs == 1
-    until(lambda: not _runs(worker))
+    until(lambda: not runs(worker))
     until(lambda: [p.id for p in engine.pools()] == [new.id])
 
 
@@ -95,12 +94,12 @@ def test_the_next_pool_takes_over_from_one_that_was_killed_whole(
     os.kill(pool.pid, signal.SIGKILL)
     until(lambda: not engine.pools()[0].alive)
     assert running(engine, job)
-    assert _runs(first)
+    assert runs(first)
 
     start_pool(workers=1)
     job = ended(engine, job)
     assert (job.state, job.runs, job.deaths) == (JobState.COMPLETED, 2, 0)
-    assert not _runs(first)
+    assert not runs(first)
 
 
 def test_a_worker_that_starts_after_its_supervisor_died_claims_nothing(
@@ -137,11 +136,11 @@ def test_a_killed_fork_server_is_not_taken_for_its_workers(
     job = engine.add(f"until test -e {go_on}; do sleep 0.02; done")
     until(lambda: running(engine, job))
     worker = engine.find_pool().workers[0].pid
-    fork_server = _parent(worker)
+    fork_server = parent_of(worker)
     assert fork_server != pool.pid
 
     os.kill(fork_server, signal.SIGKILL)
-    until(lambda: not _runs(fork_server))
+    until(lambda: not runs(fork_server))
     assert engine.scale(to=3).wanted == 3
     until(lambda: engine.find_pool().running == 3)
     go_on.touch()
@@ -186,12 +185,3 @@ def test_a_cancel_that_a_dead_pool_left_is_obeyed_by_the_next(
 
 def _lines(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-
-
-def _runs(pid: int) -> bool:
-    stat = stat_of(pid)  # a zombie may stay for as long as its new parent likes
-    return stat is not None and not stat.dead

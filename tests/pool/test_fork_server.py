@@ -15,7 +15,7 @@ import pytest
 
 from queuectl_engine.pool.fork_server import ForkServer
 from queuectl_engine.pool.fork_server_process import NUMBER
-from queuectl_engine.pool.processes import stat_of
+from tests.pool.conftest import parent_of, runs
 from tests.waiting import until
 
 
@@ -33,7 +33,7 @@ def test_a_function_is_called_in_a_child_of_the_server_that_is_reaped(
     waits = f"until test -e {go_on}; do sleep 0.01; done"
     pid = server.fork(subprocess.call, ["sh", "-c", waits])
 
-    assert _parent(pid) == server.pid
+    assert parent_of(pid) == server.pid
     go_on.touch()
     until(lambda: not Path(f"/proc/{pid}").exists())
 
@@ -49,7 +49,7 @@ def test_it_has_the_signals_and_files_of_a_program_of_its_own(
     copies = server.fork(os.execv, "/bin/cp", ["cp", "/proc/self/status", str(status)])
     server.fork(os.execv, "/bin/sh", ["sh", "-c", look])
 
-    until(lambda: not _runs(copies))
+    until(lambda: not runs(copies))
     ignored = int(status.read_text().partition("SigIgn:")[2].split()[0], 16)
     assert not ignored & 1 << (signal.SIGCHLD - 1)
     until(files.exists)
@@ -92,8 +92,8 @@ def test_it_ends_with_whoever_started_it_and_what_it_forked_lives_on() -> None:
     owner.stdout.close()
     owner.wait()
     try:
-        until(lambda: not _runs(server))
-        assert _runs(forked)
+        until(lambda: not runs(server))
+        assert runs(forked)
     finally:
         os.kill(forked, signal.SIGKILL)
 
@@ -101,7 +101,7 @@ def test_it_ends_with_whoever_started_it_and_what_it_forked_lives_on() -> None:
 def test_one_that_was_killed_is_replaced(server: ForkServer, tmp_path: Path) -> None:
     killed, made = server.pid, tmp_path / "made"
     os.kill(killed, signal.SIGKILL)
-    until(lambda: not _runs(killed))
+    until(lambda: not runs(killed))
 
     server.fork(os.mkdir, str(made))
 
@@ -126,12 +126,3 @@ def test_where_no_process_is_to_be_had_it_says_so_and_goes_on() -> None:
 
     told = [done.stdout[at : at + NUMBER] for at in (0, NUMBER)]
     assert [int.from_bytes(one, "little", signed=True) for one in told] == [-errno.EAGAIN] * 2
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-
-
-def _runs(pid: int) -> bool:
-    stat = stat_of(pid)
-    return stat is not None and not stat.dead

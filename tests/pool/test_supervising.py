@@ -17,7 +17,7 @@ from queuectl_engine import Engine, JobState, NoSuchPool, PoolRefused
 from queuectl_engine.pool.background import start_detached
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.repository import create_database
-from tests.pool.conftest import StartPool, ended, running
+from tests.pool.conftest import StartPool, ended, parent_of, running
 from tests.waiting import until
 
 
@@ -71,9 +71,12 @@ def test_a_size_that_was_mistyped_can_be_taken_back_while_the_pool_grows(
     engine: Engine, start_pool: StartPool
 ) -> None:
     pool = start_pool(workers=1)
+    fork_server = parent_of(engine.find_pool().workers[0].pid)
+    os.kill(fork_server, signal.SIGSTOP)
     engine.scale(to=100)
     until(lambda: len(engine.find_pool().workers) > 1)
     engine.scale(to=1)
+    os.kill(fork_server, signal.SIGCONT)
 
     log = Path(pool.log)
     until(lambda: "leaving " in log.read_text())
