@@ -23,7 +23,7 @@ from queuectl_engine.repository.sqlite.rows import JOB, JOB_WIDTH, context_of, j
 from queuectl_engine.repository.sqlite.statements import numbered
 from queuectl_engine.repository.sqlite.suspects import SUSPECT
 
-_ATTEMPTS, _RUNS, _RUN_AT = map(Job._fields.index, ("attempts", "runs", "run_at"))
+_RUNS: Final = Job._fields.index("runs")
 _TOKEN: Final = 16  # random bytes
 _ROUNDS: Final = 10  # of jobs set aside in one transaction
 _PART: Final = 4  # a worker's share is one such part of what is ready for it
@@ -91,16 +91,20 @@ _TAKE: Final = numbered(
 _TAKEN: Final = numbered(
     f"""
     SELECT {JOB}, (SELECT body FROM context WHERE context.id = job.context)
-      FROM job WHERE id = ? AND token = ?
+      FROM carray(?1) AS taken CROSS JOIN job ON job.id = taken.value
+     WHERE job.worker = ?2
     """
 )
 # A leader of 0 is none yet, of one that was claimed ahead; the first tick writes the real one.
-_BEGIN_ATTEMPT: Final = numbered(
+_BEGIN_ATTEMPTS: Final = numbered(
     """
     INSERT INTO attempt (job, number, token, worker, started_ms, leader_pid)
-    SELECT :job, :number, :token, 'w' || number, :now, :leader FROM worker WHERE id = :worker
+    SELECT job.id, job.runs, job.token, 'w' || worker.number, job.started_ms,
+           iif(begun.rowid > :at_once, 0, NULL)
+      FROM carray(?1) AS begun CROSS JOIN job ON job.id = begun.value
+           CROSS JOIN worker ON worker.id = job.worker
     """,
-    *AttemptId._fields, "now", "leader", "worker",
+    "jobs", "at_once",
 )  # fmt: skip
 _BEGUN: Final = "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND token = ?"
 _HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ?"
@@ -170,8 +174,7 @@ def claim(
             continue
         alone = limited or suspect or mutex is not None or len(best) > 1
         jobs = [job] if alone else _in_line(db, job, queue, patient, most - len(claims))
-        waits = [place >= room for place in range(len(claims), len(claims) + len(jobs))]
-        taken = _take(db, jobs, waits, worker, now)
+        taken = _take(db, jobs, max(0, room - len(claims)), worker, now)
         claims += taken
         if not taken:
             break
@@ -240,26 +243,22 @@ def _in_line(db: Connection, job: int, queue: int, patient: bool, count: int) ->
 
 
 def _take(
-    db: Connection, jobs: Sequence[int], waits: Sequence[bool], worker: int, now: datetime
+    db: Connection, jobs: Sequence[int], at_once: int, worker: int, now: datetime
 ) -> list[Held]:
-    """Make these ours, as far as they are to be had; `waits` says which are claimed ahead."""
+    """Make these ours, if they are to be had; those after the first `at_once` are claimed ahead."""
     at = ms(now)
     random = os.urandom(_TOKEN * len(jobs)).hex()
     tokens = [random[start : start + 2 * _TOKEN] for start in range(0, len(random), 2 * _TOKEN)]
     db.run_many(_TAKE, [(job, token, worker, at) for job, token in zip(jobs, tokens, strict=True)])
-    rows = db.run_many(_TAKEN, [*zip(jobs, tokens, strict=True)])
+    rows = db.run_for(_TAKEN, jobs, worker)
     if not rows:  # nobody knows this worker any more
         return []
+    db.run_for(_BEGIN_ATTEMPTS, jobs, at_once)
+    telling.started(db, jobs)
     attempts = [
         AttemptId(job, row[_RUNS], token)
         for job, row, token in zip(jobs, rows, tokens, strict=True)
     ]
-    leaders = [0 if ahead else None for ahead in waits]
-    db.run_many(
-        _BEGIN_ATTEMPT,
-        [(*one, at, leader, worker) for one, leader in zip(attempts, leaders, strict=True)],
-    )
-    told = [(row[0], row[_RUNS], row[_ATTEMPTS], row[_RUN_AT]) for row in rows]
-    telling.started(db, told, at)
     db.prove(_BEGUN, attempts[-1], f"claimed job {attempts[-1].job}")
+    waits = [place >= at_once for place in range(len(jobs))]
     return [*map(Held, attempts, rows, waits)]

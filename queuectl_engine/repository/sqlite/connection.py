@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -45,7 +46,7 @@ _LOG_LIMIT: Final = 16 * 1024 * 1024
 _LATE: Final = 4
 _FEW_PAGES: Final = 500
 _RESTART_PATIENCE: Final = 0.02  # seconds; while it waits for readers it keeps writers waiting
-_STATEMENTS: Final = 512  # prepared ones: each use takes a place, and 32 jobs a turn use 300
+_STATEMENTS: Final = 256  # prepared ones: each use takes a place, and 32 jobs a turn use 120
 _FIRST_PAUSE: Final = 400e-6  # seconds, between two looks for a lock
 _SHORT_WAIT: Final = 5e-3
 _LONGEST_PAUSE: Final = 10e-3
@@ -169,6 +170,13 @@ class Connection:
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
         """Execute one statement for each of these rows of values; all rows that they return."""
         return self._run(sql, rows, many=True)
+
+    def run_for(self, sql: str, ids: Sequence[int], *args: object) -> list[Row]:
+        """Execute one statement for all of these ids at once: `carray(?1)` is a table of them.
+
+        To read a row for each this takes half as long as `run_many`.
+        """
+        return self.run(sql, (apsw.carray(array("q", ids)), *args))
 
     def _run(self, sql: str, args: Any, *, many: bool) -> list[Row]:
         if self._forks != _forks:  # as `_guarded`, which takes as long as a small statement
@@ -406,7 +414,12 @@ class Connection:
         still = self._still or self._frozen
         mode = apsw.SQLITE_OPEN_READONLY if still else apsw.SQLITE_OPEN_READWRITE
         name = _immutable(self.path) if still else self.path
-        flags = mode | apsw.SQLITE_OPEN_NOFOLLOW | (apsw.SQLITE_OPEN_URI if still else 0)
+        flags = (
+            mode
+            | apsw.SQLITE_OPEN_NOFOLLOW
+            | apsw.SQLITE_OPEN_NOMUTEX
+            | (apsw.SQLITE_OPEN_URI if still else 0)
+        )
         self._raw = apsw.Connection(name, flags, statementcachesize=_STATEMENTS)
         self._cursor = self._raw.cursor()  # to make one takes as long as a small statement
         self._full, self._log_pages = True, 0
@@ -439,6 +452,8 @@ class Connection:
             (apsw.SQLITE_DBCONFIG_DQS_DML, 0),
             (apsw.SQLITE_DBCONFIG_DQS_DDL, 0),
             (apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 1),
+            # Else statements are prepared anew whenever a value that a plan might heed is another.
+            (apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1),
         ):
             raw.config(option, on)
         raw.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)

@@ -11,12 +11,29 @@ from typing import TYPE_CHECKING, Final
 
 from queuectl_engine.repository.kinds import STATES, Kind
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.states import State
+from queuectl_engine.repository.sqlite.statements import numbered
 
 if TYPE_CHECKING:
     from queuectl_engine.repository.protocol import AttemptId
 
 _ONE: Final = "INSERT INTO happening (kind, ref, number, n) VALUES (?, ?, ?, ?)"
+_STARTED: Final = numbered(
+    f"""
+    INSERT INTO happening (kind, ref, number, n)
+    SELECT iif(job.attempts > 1, {Kind.RETRY:d}, {Kind.FIRST:d}), job.id, job.runs,
+           max(0, job.started_ms - job.run_at_ms)
+      FROM carray(?1) AS started CROSS JOIN job ON job.id = started.value
+    """
+)
+_NUMBER: Final = " ".join(f"WHEN '{state}' THEN {number}" for number, state in enumerate(STATES))
+_ENDED: Final = numbered(
+    f"""
+    INSERT INTO happening (kind, ref, number, n)
+    SELECT {Kind.ENDED:d}, job.id, job.runs,
+           CASE job.state {_NUMBER} END
+      FROM carray(?1) AS ended CROSS JOIN job ON job.id = ended.value
+    """
+)
 _MANY: Final = """
     INSERT INTO happening (id, kind, ref, n)
     SELECT coalesce((SELECT id FROM happening ORDER BY id DESC LIMIT 1), 0) + :n, :kind, :ref, :n
@@ -36,23 +53,14 @@ def acted(db: Connection, count: int) -> None:
         db.run(_MANY, {"kind": Kind.ACT, "ref": first, "n": count})
 
 
-def started(db: Connection, attempts: Sequence[tuple[int, int, int, int]], at_ms: int) -> None:
-    """Attempts began: each one's job, its number, how many are charged, since when it was due."""
-    db.run_many(
-        _ONE,
-        [
-            (Kind.RETRY if charged > 1 else Kind.FIRST, job, number, max(0, at_ms - due_ms))
-            for job, number, charged, due_ms in attempts
-        ],
-    )
+def started(db: Connection, jobs: Sequence[int]) -> None:
+    """Attempts of these jobs have just begun: how many are charged, and since when each was due."""
+    db.run_for(_STARTED, jobs)
 
 
-def ended(db: Connection, attempts: Sequence[AttemptId], states: Sequence[State]) -> None:
-    """They were settled, and their jobs are in these states now."""
-    told = zip(attempts, states, strict=True)
-    db.run_many(
-        _ONE, [(Kind.ENDED, job, number, STATES.index(state)) for (job, number, _), state in told]
-    )
+def ended(db: Connection, jobs: Sequence[int]) -> None:
+    """The attempts of these jobs were just settled."""
+    db.run_for(_ENDED, jobs)
 
 
 def late(db: Connection, attempt: AttemptId) -> None:

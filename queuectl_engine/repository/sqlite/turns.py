@@ -63,7 +63,12 @@ _SETTLE: Final = numbered(
     *Columns._fields, "cause", "job", "token",
 )  # fmt: skip
 # Not as RETURNING, which would put its row into a temporary table first.
-_SETTLED: Final = numbered(f"SELECT state, {SUSPECT}, {HOOKED} FROM job WHERE id = ?")
+_SETTLED: Final = numbered(
+    f"""
+    SELECT state, {SUSPECT}, {HOOKED}
+      FROM carray(?1) AS settled CROSS JOIN job ON job.id = settled.value
+    """
+)
 _END_ATTEMPT: Final = numbered(
     """
     UPDATE attempt SET started_ms = coalesce(:began, started_ms), ended_ms = :ended,
@@ -103,7 +108,13 @@ _LEADER: Final = """
     UPDATE attempt SET leader_pid = :pid, leader_ticks = :ticks
      WHERE job = :job AND number = :number AND token = :token
 """
-_HELD: Final = "SELECT token FROM job WHERE id = ? AND token = ? AND state = 'processing'"
+_HELD: Final = "SELECT 1 FROM job WHERE id = ? AND token = ? AND state = 'processing'"
+_TOKENS: Final = numbered(
+    """
+    SELECT token FROM carray(?1) AS ended CROSS JOIN job ON job.id = ended.value
+     WHERE job.state = 'processing'
+    """
+)
 _CANCELS: Final = """
     SELECT token FROM json_each(:jobs) AS running JOIN job ON job.id = running.value
      WHERE job.cancel_ms IS NOT NULL AND job.worker = :worker
@@ -155,8 +166,7 @@ def settle(
     """
     if not ends:
         return []
-    which = [(one.ended.attempt.job, one.ended.attempt.token) for one in ends]
-    held = {token for (token,) in db.run_many(_HELD, which)}
+    held = {token for (token,) in db.run_for(_TOKENS, [one.ended.attempt.job for one in ends])}
     mine: dict[str, Written] = {}
     for one in ends:
         if (token := one.ended.attempt.token) in held:
@@ -181,9 +191,10 @@ def _settle_held(db: Connection, ends: Sequence[Written], now: datetime) -> list
     _write_chunks(db, [(one.attempt, one.output) for one in ended if one.output.total])
     last = ended[-1]
     db.prove(_WRITTEN, _as_written(last), f"settled job {last.attempt.job}")
-    found = db.run_many(_SETTLED, [(one.attempt.job,) for one in ended])
+    settled_jobs = [one.attempt.job for one in ended]
+    found = db.run_for(_SETTLED, settled_jobs)
     states = [STATE_OF[state] for state, *_ in found]
-    telling.ended(db, [one.attempt for one in ended], states)
+    telling.ended(db, settled_jobs)
     settled: list[hooks.Settled] = []
     for one, state, (_, was_suspect, *hooked) in zip(ended, states, found, strict=True):
         suspects.settled(db, one.attempt.job, state, one.ending, was=bool(was_suspect))
