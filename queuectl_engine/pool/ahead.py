@@ -31,34 +31,26 @@ _TOKEN: Final = 32  # bytes
 class Ahead:
     """The jobs that wait in a worker, in their order; of each that begins it is known.
 
-    Owns its file, which is removed with `close`.
+    `waiting` are they, and only looked at by others; `until` is when, by the monotonic clock, they
+    have waited too long for the one before them. Owns its file, which is removed with `close`.
     """
 
     def __init__(self, directory: Path, worker: int) -> None:
         """Nothing waits. `directory` is that of the worker's pool."""
-        self._waiting: deque[Claim] = deque()
+        self.waiting: deque[Claim] = deque()
+        self.until = self._latest = inf
         self._short = 0
-        self._until = self._latest = inf
         self._path = begun_file(directory, worker)
         self._descriptor = -1
         self._places: dict[str, int] = {}  # in the file, of those that are not settled
         self._free: list[int] = []
-
-    def __bool__(self) -> bool:
-        """Whether any job waits."""
-        return bool(self._waiting)
-
-    @property
-    def until(self) -> float:
-        """When, by the monotonic clock, what waits has waited too long for the one before it."""
-        return self._until
 
     def wanted(self) -> int:
         """How many jobs to claim for which there is no room yet.
 
         Zero while it cannot be noted which of them begin.
         """
-        wanted = 0 if self._waiting else self._short // _SHORT_FOR_ONE
+        wanted = 0 if self.waiting else self._short // _SHORT_FOR_ONE
         if wanted and self._descriptor < 0:
             try:
                 self._descriptor = private.open_file(self._path, os.O_WRONLY)
@@ -73,21 +65,21 @@ class Ahead:
     def wait(self, claims: Sequence[Claim]) -> None:
         """Let these wait for room."""
         if claims:
-            self._waiting.extend(claims)
+            self.waiting.extend(claims)
             self._latest = time.monotonic() + _LONGEST
             self._look_at_the_time()
 
     def next(self) -> Claim:
         """The first that waits, which begins now."""
-        claim = self._waiting.popleft()
+        claim = self.waiting.popleft()
         self._look_at_the_time()
         return claim
 
     def give_up(self) -> list[Claim]:
         """All that waits, as it will not begin here."""
-        given_up = list(self._waiting)
-        self._waiting.clear()
-        self._short, self._until = 0, inf
+        given_up = list(self.waiting)
+        self.waiting.clear()
+        self._short, self.until = 0, inf
         return given_up
 
     def begin(self, token: str) -> None:
@@ -110,7 +102,7 @@ class Ahead:
 
     def _look_at_the_time(self) -> None:
         soon = time.monotonic() + _PATIENCE
-        self._until = min(soon, self._latest) if self._waiting else inf
+        self.until = min(soon, self._latest) if self.waiting else inf
 
 
 def begun_file(directory: Path, worker: int) -> Path:

@@ -119,7 +119,8 @@ def _as_text(at: float, event: str, fields: dict[str, object]) -> str:
     for name, value in fields.items():
         if value is not None:
             text = str(value)
-            line += f" {name}={text if _PLAIN(text) else _quoted(text)}"
+            plain = type(value) is int or _PLAIN(text)
+            line += f" {name}={text if plain else _quoted(text)}"
     return line.rstrip() + "\n"
 
 

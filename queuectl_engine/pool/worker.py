@@ -151,9 +151,9 @@ class Worker:
                 self._sync()
             if self._stopping and not (self._runs or self._ended or self._lingering):
                 break
-            room = 0 if self._ahead else self._room()
+            room = 0 if self._ahead.waiting else self._room()
             self._bell.want(room > 0)
-            if not self._ahead:
+            if not self._ahead.waiting:
                 self._log.flush()
             self._listener.wait(self._patience(room=room))
             self._on_time()
@@ -212,7 +212,7 @@ class Worker:
             self._next_due = turn.next_due
             self._look_at = time.monotonic() + _until(turn.next_due, now)
             self._follow(turn)
-            if not (turn.claims or self._ahead):
+            if not (turn.claims or self._ahead.waiting):
                 return  # when more is to be told or promoted, after a look at all else
 
     def _follow(self, turn: Turn) -> None:
@@ -236,15 +236,16 @@ class Worker:
 
         Later, while what waits can begin, or the last of it runs and is to end as soon.
         """
-        if self._ahead or (not room and any(run.claim.ahead for run in self._runs.values())):
+        last = not room and any(run.claim.ahead for run in self._runs.values())
+        if self._ahead.waiting or last:
             return max(self._busy_until, self._settle_at)
         return self._busy_until
 
     def _begin_waiting(self) -> int:
         """Begin what waits as far as there is room; how much of it is left for other jobs."""
-        if self._ahead and (self._stopping or time.monotonic() < self._full_until):
+        if self._ahead.waiting and (self._stopping or time.monotonic() < self._full_until):
             self._give_back_waiting("its worker takes nothing more")
-        while (room := self._room()) and self._ahead:
+        while (room := self._room()) and self._ahead.waiting:
             if self._ended and time.monotonic() >= self._turn_at(room=room):
                 return 0  # first the turn: the next job could take us with it
             self._start(self._ahead.next())
@@ -454,12 +455,14 @@ class Worker:
         self._settle_the_gone()
         if now >= self._ahead.until:
             self._give_back_waiting("the job before it takes longer")
+        items: list[Progress] = []
         for run in self._runs.values():
             if now >= run.listen_at:
                 self._listen_to(run)
             if run.is_stuck(now):
                 self._park(run, f"process {run.pid} does not end after SIGKILL")
-        items = [item for run in self._runs.values() if (item := run.on_time(now))]
+            if item := run.on_time(now):
+                items.append(item)
         if items:
             self._report(items)
 
@@ -513,15 +516,17 @@ class Worker:
     def _patience(self, *, room: int) -> float:
         """Seconds until something is due."""
         now = time.monotonic()
-        times = [self._sync_at, self._ahead.until, *(run.wake_at for run in self._runs.values())]
+        look_again = now + (1.0 if self._lingering else _LOOK_AGAIN)
+        due = min(self._sync_at, self._ahead.until, look_again)
+        for run in self._runs.values():
+            due = min(due, run.wake_at)
         if self._ended:
-            times.append(self._turn_at(room=room))
+            due = min(due, self._turn_at(room=room))
         elif room:
-            times.append(max(self._look_at, self._busy_until))
+            due = min(due, max(self._look_at, self._busy_until))
         elif now < self._full_until:
-            times.append(self._full_until)
-        times.append(now + (1.0 if self._lingering else _LOOK_AGAIN))
-        return max(0.0, min(times) - now)
+            due = min(due, self._full_until)
+        return max(0.0, due - now)
 
     def _mind_the_lease(self) -> None:
         """Renew it where the supervisor does not; end what runs before it is over."""

@@ -71,10 +71,10 @@ def test_no_more_is_wanted_while_any_waits(drive: Driver, tmp_path: Path) -> Non
     claims = drive.turn(room=1, ahead=2).claims
 
     ahead.wait(claims[1:])
-    assert (bool(ahead), ahead.wanted()) == (True, 0)
+    assert (bool(ahead.waiting), ahead.wanted()) == (True, 0)
 
     assert [ahead.next(), ahead.next()] == list(claims[1:])
-    assert (bool(ahead), ahead.wanted()) == (False, MOST)
+    assert (bool(ahead.waiting), ahead.wanted()) == (False, MOST)
 
 
 def test_what_is_given_up_is_all_that_waits_and_short_jobs_count_anew(
@@ -86,7 +86,7 @@ def test_what_is_given_up_is_all_that_waits_and_short_jobs_count_anew(
     ahead.next()
 
     assert ahead.give_up() == list(claims[1:])
-    assert (bool(ahead), ahead.wanted(), ahead.give_up()) == (False, 0, [])
+    assert (bool(ahead.waiting), ahead.wanted(), ahead.give_up()) == (False, 0, [])
 
 
 def test_there_is_a_time_until_which_they_wait_only_while_any_does(
@@ -247,7 +247,7 @@ def test_a_result_may_wait_for_those_that_wait_but_not_that_of_a_last_try(steps:
     worker._end(claim._replace(job=claim.job._replace(max_retries=1)), end)
     assert before < worker._settle_at <= time.monotonic() + 0.1
     worker._settle_at += 60.0  # so that no slow machine comes too late
-    worker._ahead._until = inf
+    worker._ahead.until = inf
     worker._take_turn()
     assert steps.states() == ALL_HELD
     assert worker._patience(room=0) > 0.0, "it sleeps meanwhile"
@@ -353,7 +353,7 @@ def test_what_waits_behind_a_long_job_is_given_back(steps: Steps) -> None:
 
 
 def test_it_is_not_given_back_before(steps: Steps) -> None:
-    steps.worker._ahead._until += 60.0  # so that no slow machine comes too late
+    steps.worker._ahead.until += 60.0  # so that no slow machine comes too late
 
     steps.worker._on_time()
     steps.worker._take_turn()
