@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from queuectl_engine import private
-from queuectl_engine.repository.protocol import Claim
+from queuectl_engine.pool.runner import Run
 
 _MOST: Final = 31  # more of them gain little
 _SHORT_FOR_ONE: Final = 4  # short jobs in a row, for each that is claimed ahead
@@ -37,7 +37,7 @@ class Ahead:
 
     def __init__(self, directory: Path, worker: int) -> None:
         """Nothing waits. `directory` is that of the worker's pool."""
-        self.waiting: deque[Claim] = deque()
+        self.waiting: deque[Run] = deque()
         self.until = self._latest = inf
         self._short = 0
         self._path = begun_file(directory, worker)
@@ -62,20 +62,20 @@ class Ahead:
         """A job that ran here has ended, soon after its start or not."""
         self._short = min(self._short + 1, _MOST * _SHORT_FOR_ONE) if soon else self._short // 2
 
-    def wait(self, claims: Sequence[Claim]) -> None:
+    def wait(self, runs: Sequence[Run]) -> None:
         """Let these wait for room."""
-        if claims:
-            self.waiting.extend(claims)
+        if runs:
+            self.waiting.extend(runs)
             self._latest = time.monotonic() + _LONGEST
             self._look_at_the_time()
 
-    def next(self) -> Claim:
+    def next(self) -> Run:
         """The first that waits, which begins now."""
-        claim = self.waiting.popleft()
+        run = self.waiting.popleft()
         self._look_at_the_time()
-        return claim
+        return run
 
-    def give_up(self) -> list[Claim]:
+    def give_up(self) -> list[Run]:
         """All that waits, as it will not begin here."""
         given_up = list(self.waiting)
         self.waiting.clear()

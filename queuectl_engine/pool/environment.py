@@ -20,8 +20,8 @@ class Environments:
         self._pool = pool
         self._last: tuple[Context, dict[str, str]] | None = None
 
-    def of(self, claim: Claim, slot: Mapping[str, str]) -> dict[str, str]:
-        """What a job in this slot gets. Raises QueuectlError for a secret that cannot be had."""
+    def of(self, claim: Claim) -> dict[str, str]:
+        """What a job gets but for its slot. Raises QueuectlError for a secret not to be had."""
         if self._last is None or self._last[0] is not claim.context:
             self._last = (
                 claim.context,
@@ -30,19 +30,13 @@ class Environments:
         around = self._last[1]
         if claim.context.secrets:  # read when they are needed and forgotten at once
             self._last = None
-        return environment(claim, self._db, around, slot)
+        return environment(claim, self._db, around)
 
 
-def environment(
-    claim: Claim, db: str, around: Mapping[str, str], slot: Mapping[str, str]
-) -> dict[str, str]:
-    """What surrounds a job; over it what belongs to its slot and the job's own identity.
-
-    Nothing can override the latter.
-    """
+def environment(claim: Claim, db: str, around: Mapping[str, str]) -> dict[str, str]:
+    """What surrounds a job, and over it the job's own identity, which nothing can override."""
     return {
         **around,
-        **slot,
         "QUEUECTL_DB": db,
         "QUEUECTL_JOB_ID": str(claim.job.id),
         "QUEUECTL_ATTEMPT": str(claim.attempt.number),

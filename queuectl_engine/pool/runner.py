@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import inf
+from types import MappingProxyType
 from typing import Final
 
 from queuectl_engine.cause import signature_of
@@ -70,21 +71,25 @@ class _NoProgram(FileNotFoundError):
 
 
 class Run:
-    """A running command.
+    """What a worker makes of a claim: a command that waits, runs or is over.
 
     The worker's loop calls it when one of its descriptors is ready or at `wake_at`; nothing here
     blocks, but for the moments that SIGKILL takes.
     `pid` is its leader; `pidfd` turns readable when that ends; `streams` are the pipes still open.
     They need not be read before `listen_at`: who ends earlier is heard of once, not three times.
-    `parked` is the worker's: what it has said of a run that cannot be ended. So is `slot`.
+    The worker's are: `environment`, all but its slot's; `refusal`, why it will not start; `slot`;
+    `began_at`, when that is not at its claim; `parked`, what was said of one that cannot be ended.
     """
 
     # What most runs never change is of the class: each is made for one job, thousands a second.
     pid = 0
     pidfd = -1
     listen_at = inf
-    parked: str | None = None
+    environment: Mapping[str, str] = MappingProxyType({})
+    refusal: NotRun | None = None
     slot = 0
+    began_at: datetime | None = None
+    parked: str | None = None
     _leader: Leader | None = None
     _leader_told = False
     _ending: Ending | None = None  # what the ladder was begun for
@@ -96,7 +101,8 @@ class Run:
     _output: OutputBuffer | None = None  # once it has printed anything
     _unsaved: Output | None = None
     _status = 0
-    _usage: Usage | None = None
+    _used: resource.struct_rusage | None = None
+    _told: Ended | None = None
 
     def __init__(
         self,
@@ -105,15 +111,10 @@ class Run:
         grace: float,
         output_limit: int,
         clock: Callable[[], datetime] | None = None,
-        began_at: datetime | None = None,
     ) -> None:
-        """Does not start it. `grace`: seconds between SIGTERM and SIGKILL.
-
-        `began_at` only when that is not at its claim.
-        """
+        """Does not start it. `grace`: seconds between SIGTERM and SIGKILL."""
         self._clock = clock or partial(datetime.now, UTC)
         self.claim = claim
-        self._began_at = began_at
         self._ended_at = claim.job.updated_at
         self.streams: dict[int, Stream] = {}
         self._read_size: dict[int, int] = {}
@@ -245,8 +246,7 @@ class Run:
         spared = self.claim.job.allow_background and self._ending is None
         if not (spared or alone):
             processes.kill_group(self.pid, signal.SIGKILL)  # before its number can be reused
-        _, self._status, used = os.wait4(self.pid, 0)
-        self._usage = _usage_of(used)
+        _, self._status, self._used = os.wait4(self.pid, 0)
         os.close(self.pidfd)
         if not alone:
             self._never_block()  # who was spared may read from a pipe, too
@@ -264,19 +264,24 @@ class Run:
         """Whether it was made to end, so that all of it must be gone before its job goes on."""
         return self._ending is not None
 
-    def ended(self, backoff: Backoff) -> Ended:
-        """What the end means, once it is reaped and nothing is left over."""
-        return self._told(self._ending or _ending_of(self._status), backoff)
-
-    def refused(self, refusal: NotRun, backoff: Backoff) -> Ended:
-        """What it means that the command never ran; its output says so in plain words."""
-        self._ended_at = self._clock()
+    def refused(self, refusal: NotRun) -> None:
+        """It never ran; its output says so in plain words."""
         told = f"queuectl: {refusal.told}\n"
         self._feed(Stream.ERR, told.encode("utf-8", "backslashreplace"))
-        return self._told(refusal.ending, backoff)
+        self.over(refusal.ending)
 
-    def _told(self, ending: Ending, backoff: Backoff) -> Ended:
-        job = self.claim.job
+    def over(self, ending: Ending) -> None:
+        """It ended so, without having run."""
+        self._ending, self._ended_at = ending, self._clock()
+
+    def ended(self, backoff: Backoff) -> Ended:
+        """What the end means, once it is reaped and nothing is left over; always the same."""
+        if self._told is None:
+            self._told = self._tell(backoff)
+        return self._told
+
+    def _tell(self, backoff: Backoff) -> Ended:
+        job, ending = self.claim.job, self._ending or _ending_of(self._status)
         outcome = outcome_of(job, ending, backoff, self._ended_at)
         signature = None
         if not isinstance(outcome, Completed):
@@ -284,8 +289,8 @@ class Run:
             signature = signature_of(job.command, job.argv, ending, line)
         output = self._take_output(self._ended_at, last=True)
         return Ended(
-            self.claim.attempt, ending, outcome, self._ended_at, output, signature, self._usage,
-            self._began_at,
+            self.claim.attempt, ending, outcome, self._ended_at, output, signature,
+            _usage_of(self._used) if self._used else None, self.began_at,
         )  # fmt: skip
 
     def _read_the_rest(self) -> None:

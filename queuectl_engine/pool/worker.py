@@ -33,7 +33,6 @@ from queuectl_engine.lifecycle import (
     Ending,
     Exited,
     ForcedStop,
-    GivenBack,
     HostLost,
     NotStarted,
     RetryAt,
@@ -106,7 +105,7 @@ class Worker:
         )
         self._environments = Environments(post.options.db, os.environ)
         self._runs: dict[str, Run] = {}  # by token
-        self._ended: list[tuple[Claim, Ended]] = []  # not settled yet
+        self._ended: list[Run] = []  # not settled yet
         self._settle_at = 0.0  # at the latest
         self._ahead = Ahead(post.directory, post.row.id)
         self._stopping = False
@@ -195,7 +194,7 @@ class Worker:
             try:
                 turn = self._repository.settle_and_claim(
                     self._id,
-                    [ended for _, ended in self._ended],
+                    self._results(),
                     room=room,
                     queues=self._options.queues,
                     now=now,
@@ -219,14 +218,14 @@ class Worker:
         """Tell what was settled, and start what was claimed."""
         self._committed()
         failpoints.reach(failpoints.CLAIMED if turn.claims else failpoints.SETTLED)
-        for (claim, ended), verdict in zip(self._ended, turn.verdicts, strict=True):
-            self._tell(claim, ended, verdict)
-            self._ahead.settled(ended.attempt.token)
+        for run, verdict in zip(self._ended, turn.verdicts, strict=True):
+            self._tell(run, verdict)
+            self._ahead.settled(run.claim.attempt.token)
         self._ended = []
         for claim in turn.claims:
             if not claim.ahead:
-                self._start(claim)
-        self._ahead.wait([claim for claim in turn.claims if claim.ahead])
+                self._begin(self._prepared(claim))
+        self._ahead.wait([self._prepared(claim) for claim in turn.claims if claim.ahead])
         self._heed(turn.stop)
         if turn.more and (turn.claims or turn.hold):
             self._repository.ring(self._post.pool, wake_fd=self._bell.descriptor)
@@ -236,8 +235,9 @@ class Worker:
 
         Later, while what waits can begin, or the last of it runs and is to end as soon.
         """
-        last = not room and any(run.claim.ahead for run in self._runs.values())
-        if self._ahead.waiting or last:
+        if self._ahead.waiting or (
+            not room and any(run.claim.ahead for run in self._runs.values())
+        ):
             return max(self._busy_until, self._settle_at)
         return self._busy_until
 
@@ -248,13 +248,13 @@ class Worker:
         while (room := self._room()) and self._ahead.waiting:
             if self._ended and time.monotonic() >= self._turn_at(room=room):
                 return 0  # first the turn: the next job could take us with it
-            self._start(self._ahead.next())
+            self._begin(self._ahead.next())
         return room
 
     def _give_back_waiting(self, why: str) -> None:
-        now, ending = self._repository.clock(), NotStarted(why)
-        for claim in self._ahead.give_up():
-            self._end(claim, Ended(claim.attempt, ending, GivenBack(words(ending)), now))
+        for run in self._ahead.give_up():
+            run.over(NotStarted(why))
+            self._end(run)
 
     def _mind_the_space(self) -> None:
         """Claim nothing while the disk is nearly full: what runs has to end on it."""
@@ -294,19 +294,19 @@ class Worker:
         if not self._ended or time.monotonic() < self._busy_until:
             return
         try:
-            self._receipts.write(self._database, [ended for _, ended in self._ended])
+            self._receipts.write(self._database, self._results())
         except OSError as error:
             self._log("waiting", worker=self._name, why=f"no receipts: {error.strerror}")
             self._give_up_at = min(self._give_up_at, time.monotonic() + LAST_TRIES)
             if time.monotonic() < self._give_up_at + LAST_TRIES:
                 self._busy_until = time.monotonic() + uniform(*_BROKEN_PAUSE)
                 return
-        for claim, ended in self._ended:
+        for ended in self._results():
             self._log(
                 "unsettled",
                 worker=self._name,
-                job=claim.job.id,
-                attempt=claim.attempt.number,
+                job=ended.attempt.job,
+                attempt=ended.attempt.number,
                 result=words(ended.ending),
             )
         self._ended, self.unsettled = [], why
@@ -328,14 +328,24 @@ class Worker:
         self._look, self._version = version != self._version, version
         return self._look
 
-    def _start(self, claim: Claim) -> None:
+    def _prepared(self, claim: Claim) -> Run:
+        """Its run, with all that can be had before it begins: between two commands it is dearer."""
         run = Run(
             claim,
             grace=self._options.grace,
             output_limit=self._options.output_limit,
             clock=self._repository.clock,
-            began_at=self._repository.clock() if claim.ahead else None,
         )
+        try:
+            run.environment = self._environments.of(claim)
+        except QueuectlError as error:  # a secret is missing, or others can read it
+            run.refusal = NotRun(Exited(CANNOT_EXECUTE), str(error))
+        return run
+
+    def _begin(self, run: Run) -> None:
+        claim = run.claim
+        if claim.ahead:
+            run.began_at = self._repository.clock()
         self._log(
             "started",
             worker=self._name,
@@ -345,15 +355,18 @@ class Worker:
             command=claim.job.command,
         )
         try:
-            run.slot = self._free_slot()
-            environment = self._environment(run)
+            if run.refusal is not None:
+                raise run.refusal
             if self._lease.is_past(CLAIM):
                 raise NotRun(NotStarted(_TOO_LATE), _TOO_LATE)
+            run.slot = self._free_slot()
+            slot = slot_environment(run.slot, self._options.per_slot)
             if claim.ahead:
                 self._note_begin(claim)
-            run.start(environment)
+            run.start({**run.environment, **slot})
         except NotRun as refusal:
-            self._end(claim, run.refused(refusal, self._backoff))
+            run.refused(refusal)
+            self._end(run)
             if isinstance(refusal.ending, NotStarted):  # the machine is full: wait, not the job
                 self._full_until = time.monotonic() + _FULL_PAUSE
             return
@@ -373,13 +386,6 @@ class Worker:
     def _listen_to(self, run: Run) -> None:
         for descriptor in run.listened():
             self._listener.watch(descriptor, partial(self._read, run, descriptor))
-
-    def _environment(self, run: Run) -> dict[str, str]:
-        slot = slot_environment(run.slot, self._options.per_slot)
-        try:
-            return self._environments.of(run.claim, slot)
-        except QueuectlError as error:  # a secret is missing, or others can read it
-            raise NotRun(Exited(CANNOT_EXECUTE), str(error)) from error
 
     def _free_slot(self) -> int:
         taken = {run.slot for run in (*self._runs.values(), *self._lingering)}
@@ -414,7 +420,7 @@ class Worker:
                 self._lingering.append(run)
                 self._park(run, f"cannot kill process {', '.join(map(str, pids))}")
             else:
-                self._end(run.claim, run.ended(self._backoff))
+                self._end(run)
 
     def _park(self, run: Run, why: str) -> None:
         """Say for all to see why this job goes nowhere."""
@@ -426,15 +432,21 @@ class Worker:
             self._repository.park(run.claim.attempt, why)
             self._committed()
 
-    def _end(self, claim: Claim, ended: Ended) -> None:
+    def _end(self, run: Run) -> None:
         if not self._ended:
             self._settle_at = time.monotonic() + _SETTLE_WITHIN
-        if claim.job.attempts > claim.job.max_retries:  # lost with us it would not run again
+        job = run.claim.job
+        if job.attempts > job.max_retries:  # lost with us it would not run again
             self._settle_at = 0.0
-        self._ended.append((claim, ended))
+        self._ended.append(run)
         self._look = True
 
-    def _tell(self, claim: Claim, ended: Ended, verdict: Verdict) -> None:
+    def _results(self) -> list[Ended]:
+        """What became of all that ended: made together, as it is dearer between two commands."""
+        return [run.ended(self._backoff) for run in self._ended]
+
+    def _tell(self, run: Run, verdict: Verdict) -> None:
+        claim, ended = run.claim, run.ended(self._backoff)
         outcome, late = ended.outcome, verdict is Verdict.LOST
         retry = outcome.at if isinstance(outcome, RetryAt) else None
         ran = ended.ended_at - (ended.began_at or claim.job.started_at or ended.ended_at)
@@ -551,9 +563,8 @@ class Worker:
         if time.monotonic() < self._compare_at:
             return
         self._compare_at = time.monotonic() + self._lease.lasts(STEP_IN)
-        known = {ended.attempt.token for _, ended in self._ended}.union(
-            self._runs, (run.claim.attempt.token for run in (*self._lingering, *self._reaped))
-        )
+        over = (*self._ended, *self._lingering, *self._reaped)
+        known = {run.claim.attempt.token for run in over}.union(self._runs)
         try:
             held = self._repository.held_by(self._id)
             if strangers := [one for one in held if one.attempt.token not in known]:

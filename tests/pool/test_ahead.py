@@ -28,7 +28,7 @@ from queuectl_engine.pool.rescue import rescue_worker
 from queuectl_engine.pool.runner import NotRun, Run
 from queuectl_engine.pool.worker import Post, Worker
 from queuectl_engine.repository import open_repository
-from queuectl_engine.repository.protocol import Leader, Progress
+from queuectl_engine.repository.protocol import Claim, Leader, Progress
 from tests.repository.driver import Driver
 from tests.samples import NOON, new
 from tests.waiting import until
@@ -66,14 +66,28 @@ def test_one_more_is_wanted_for_every_four_short_jobs_in_a_row(tmp_path: Path) -
     assert ahead.wanted() == 0
 
 
+def run_of(claim: Claim) -> Run:
+    """What a worker makes of it."""
+    return Run(claim, grace=1.0, output_limit=1000)
+
+
+def over(claim: Claim, *, more_tries: bool = False) -> Run:
+    """The same, completed."""
+    if more_tries:
+        claim = claim._replace(job=claim.job._replace(max_retries=1))
+    run = run_of(claim)
+    run.over(Exited(0))
+    return run
+
+
 def test_no_more_is_wanted_while_any_waits(drive: Driver, tmp_path: Path) -> None:
     ahead = short(Ahead(tmp_path, WORKER))
-    claims = drive.turn(room=1, ahead=2).claims
+    runs = [run_of(claim) for claim in drive.turn(room=1, ahead=2).claims[1:]]
 
-    ahead.wait(claims[1:])
+    ahead.wait(runs)
     assert (bool(ahead.waiting), ahead.wanted()) == (True, 0)
 
-    assert [ahead.next(), ahead.next()] == list(claims[1:])
+    assert [ahead.next(), ahead.next()] == runs
     assert (bool(ahead.waiting), ahead.wanted()) == (False, MOST)
 
 
@@ -81,11 +95,11 @@ def test_what_is_given_up_is_all_that_waits_and_short_jobs_count_anew(
     drive: Driver, tmp_path: Path
 ) -> None:
     ahead = short(Ahead(tmp_path, WORKER))
-    claims = drive.turn(room=1, ahead=2).claims
-    ahead.wait(claims)
+    runs = [run_of(claim) for claim in drive.turn(room=1, ahead=2).claims]
+    ahead.wait(runs)
     ahead.next()
 
-    assert ahead.give_up() == list(claims[1:])
+    assert ahead.give_up() == runs[1:]
     assert (bool(ahead.waiting), ahead.wanted(), ahead.give_up()) == (False, 0, [])
 
 
@@ -95,7 +109,7 @@ def test_there_is_a_time_until_which_they_wait_only_while_any_does(
     ahead = Ahead(tmp_path, WORKER)
     assert ahead.until == inf
     before = time.monotonic()
-    ahead.wait(drive.turn(room=1, ahead=2).claims[1:])
+    ahead.wait([run_of(claim) for claim in drive.turn(room=1, ahead=2).claims[1:]])
     first = ahead.until
     assert before < first <= time.monotonic() + 0.1
     ahead.next()
@@ -110,7 +124,7 @@ def test_there_is_a_time_until_which_they_wait_only_while_any_does(
 
 def test_none_waits_longer_than_all_may(drive: Driver, tmp_path: Path) -> None:
     ahead = Ahead(tmp_path, WORKER)
-    ahead.wait(drive.turn(room=1, ahead=3).claims)
+    ahead.wait([run_of(claim) for claim in drive.turn(room=1, ahead=3).claims])
     ahead._latest = latest = time.monotonic() + 0.001
     ahead.next()
     assert ahead.until == latest
@@ -217,7 +231,7 @@ class Steps:
         self.worker._space_at = inf  # whatever disk this is
         assert short(self.worker._ahead).wanted()
         self.first, *self.waiting = drive.turn(room=1, ahead=3).claims
-        self.worker._ahead.wait(self.waiting)
+        self.worker._ahead.wait([run_of(claim) for claim in self.waiting])
 
     def rescue(self) -> None:
         """Take over, as if it had died."""
@@ -241,10 +255,9 @@ def steps(drive: Driver, tmp_path: Path) -> Steps:
 
 def test_a_result_may_wait_for_those_that_wait_but_not_that_of_a_last_try(steps: Steps) -> None:
     worker, claim = steps.worker, steps.first
-    end = steps.drive.ended(claim, Exited(0))
     before = time.monotonic()
 
-    worker._end(claim._replace(job=claim.job._replace(max_retries=1)), end)
+    worker._end(over(claim, more_tries=True))
     assert before < worker._settle_at <= time.monotonic() + 0.1
     worker._settle_at += 60.0  # so that no slow machine comes too late
     worker._ahead.until = inf
@@ -253,7 +266,7 @@ def test_a_result_may_wait_for_those_that_wait_but_not_that_of_a_last_try(steps:
     assert worker._patience(room=0) > 0.0, "it sleeps meanwhile"
     worker._ended.clear()
 
-    worker._end(claim, end)
+    worker._end(over(claim))
     assert worker._patience(room=0) == 0.0
     worker._take_turn()
     assert steps.states() == [(State.COMPLETED, 1), HELD, HELD, HELD]
@@ -262,9 +275,8 @@ def test_a_result_may_wait_for_those_that_wait_but_not_that_of_a_last_try(steps:
 def test_a_result_does_not_wait_when_nothing_else_does(steps: Steps) -> None:
     steps.worker._ahead.give_up()
     claim = steps.first
-    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
 
-    steps.worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
+    steps.worker._end(over(claim, more_tries=True))
     assert steps.worker._patience(room=0) == 0.0
     steps.worker._take_turn()
 
@@ -274,11 +286,10 @@ def test_a_result_does_not_wait_when_nothing_else_does(steps: Steps) -> None:
 def test_results_wait_for_the_last_of_a_streak_to_be_settled_with_it(steps: Steps) -> None:
     worker, claim = steps.worker, steps.first
     worker._options = replace(worker._options, queues=("another",))  # nothing more to claim
-    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
     for _ in steps.waiting:
         worker._ahead.next()
     steps.run.claim.ahead = True
-    worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
+    worker._end(over(claim, more_tries=True))
     worker._settle_at += 60.0  # so that no slow machine comes too late
 
     worker._take_turn()
@@ -293,11 +304,10 @@ def test_results_wait_for_the_last_of_a_streak_to_be_settled_with_it(steps: Step
 def test_they_do_not_wait_for_it_where_others_could_run_beside_it(steps: Steps) -> None:
     worker, claim = steps.worker, steps.first
     worker._options = replace(worker._options, slots=2, queues=("another",))
-    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
     for _ in steps.waiting:
         worker._ahead.next()
     steps.run.claim.ahead = True
-    worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
+    worker._end(over(claim, more_tries=True))
     worker._settle_at += 60.0
 
     assert worker._patience(room=1) == 0.0
@@ -307,8 +317,7 @@ def test_they_do_not_wait_for_it_where_others_could_run_beside_it(steps: Steps) 
 
 def test_a_result_waits_no_longer_than_its_time(steps: Steps) -> None:
     claim = steps.first
-    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
-    steps.worker._end(tries_left, steps.drive.ended(claim, Exited(0)))
+    steps.worker._end(over(claim, more_tries=True))
 
     until(lambda: time.monotonic() >= steps.worker._settle_at)
     steps.worker._take_turn()
@@ -318,13 +327,11 @@ def test_a_result_waits_no_longer_than_its_time(steps: Steps) -> None:
 
 def test_the_first_result_that_waits_says_how_long(steps: Steps) -> None:
     claim = steps.first
-    tries_left = claim._replace(job=claim.job._replace(max_retries=1))
-    end = steps.drive.ended(claim, Exited(0))
 
-    steps.worker._end(tries_left, end)
+    steps.worker._end(over(claim, more_tries=True))
     until_then = steps.worker._settle_at
     until(lambda: time.monotonic() > until_then)
-    steps.worker._end(tries_left, end)
+    steps.worker._end(over(claim, more_tries=True))
 
     assert steps.worker._settle_at == until_then
 
@@ -332,7 +339,7 @@ def test_the_first_result_that_waits_says_how_long(steps: Steps) -> None:
 def test_what_is_settled_leaves_its_place_to_the_next(steps: Steps) -> None:
     first, second = (claim.attempt.token for claim in steps.waiting[:2])
     steps.worker._ahead.begin(first)
-    steps.worker._end(steps.waiting[0], steps.drive.ended(steps.waiting[0], Exited(0)))
+    steps.worker._end(over(steps.waiting[0]))
     steps.worker._take_turn()
 
     steps.worker._ahead.begin(second)
@@ -440,7 +447,7 @@ def test_a_worker_does_not_leave_while_any_waits(
     looks = count()
     monkeypatch.setattr(worker, "_begin_waiting", lambda: begin() if next(looks) else 0)
     worker._runs.clear()
-    worker._end(steps.first, steps.drive.ended(steps.first, Exited(0)))
+    worker._end(over(steps.first))
     steps.drive.repo.ask_stop(steps.pool.id, "graceful")
 
     worker.run()
@@ -460,7 +467,7 @@ def test_none_begins_before_the_result_of_a_last_try_is_settled(
 
     monkeypatch.setattr(Run, "start", start)
     steps.worker._runs.clear()
-    steps.worker._end(steps.first, steps.drive.ended(steps.first, Exited(0)))
+    steps.worker._end(over(steps.first))
     steps.worker._take_turn()
 
     assert found == [[(State.COMPLETED, 1), HELD, HELD, HELD]]

@@ -28,7 +28,7 @@ POOL = {
 
 def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
     slot = slot_environment(1, (("CUDA_VISIBLE_DEVICES", ("0", "2,3")), ("MODE", ("a", "b"))))
-    assert Environments("/srv/queue.db", POOL).of(CLAIM, slot) == {
+    assert {**Environments("/srv/queue.db", POOL).of(CLAIM), **slot} == {
         "HOME": "/root",
         "PATH": "/venv/bin:/bin",
         "VIRTUAL_ENV": "/venv",
@@ -47,7 +47,7 @@ def test_a_job_gets_what_its_adder_had_over_what_the_pool_has() -> None:
 
 def test_what_was_asked_for_wins_over_what_was_captured() -> None:
     asked = CLAIM._replace(context=CONTEXT._replace(env={"PATH": "/mine", "TZ": "Asia/Tokyo"}))
-    found = Environments("/srv/queue.db", POOL).of(asked, {})
+    found = Environments("/srv/queue.db", POOL).of(asked)
     assert (found["PATH"], found["TZ"]) == ("/mine", "Asia/Tokyo")
 
 
@@ -55,8 +55,8 @@ def test_surroundings_are_made_anew_for_another_context() -> None:
     environments = Environments("/srv/queue.db", POOL)
     other = CLAIM._replace(context=CLAIM.context._replace(env={"MODE": "other"}))
 
-    first = environments.of(CLAIM, {})
-    second = environments.of(other, {})
+    first = environments.of(CLAIM)
+    second = environments.of(other)
 
     assert second["MODE"] == "other"
-    assert environments.of(CLAIM, {}) == first != second
+    assert environments.of(CLAIM) == first != second
