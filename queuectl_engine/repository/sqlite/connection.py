@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -176,6 +175,8 @@ class Connection:
 
         To read a row for each this takes half as long as `run_many`.
         """
+        from array import array
+
         return self.run(sql, (apsw.carray(array("q", ids)), *args))
 
     def _run(self, sql: str, args: Any, *, many: bool) -> list[Row]:

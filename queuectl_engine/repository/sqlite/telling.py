@@ -11,29 +11,24 @@ from typing import TYPE_CHECKING, Final
 
 from queuectl_engine.repository.kinds import STATES, Kind
 from queuectl_engine.repository.sqlite.connection import Connection
-from queuectl_engine.repository.sqlite.statements import numbered
 
 if TYPE_CHECKING:
     from queuectl_engine.repository.protocol import AttemptId
 
 _ONE: Final = "INSERT INTO happening (kind, ref, number, n) VALUES (?, ?, ?, ?)"
-_STARTED: Final = numbered(
-    f"""
+_STARTED: Final = f"""
     INSERT INTO happening (kind, ref, number, n)
     SELECT iif(job.attempts > 1, {Kind.RETRY:d}, {Kind.FIRST:d}), job.id, job.runs,
            max(0, job.started_ms - job.run_at_ms)
       FROM carray(?1) AS started CROSS JOIN job ON job.id = started.value
-    """
-)
+"""
 _NUMBER: Final = " ".join(f"WHEN '{state}' THEN {number}" for number, state in enumerate(STATES))
-_ENDED: Final = numbered(
-    f"""
+_ENDED: Final = f"""
     INSERT INTO happening (kind, ref, number, n)
     SELECT {Kind.ENDED:d}, job.id, job.runs,
            CASE job.state {_NUMBER} END
       FROM carray(?1) AS ended CROSS JOIN job ON job.id = ended.value
-    """
-)
+"""
 _MANY: Final = """
     INSERT INTO happening (id, kind, ref, n)
     SELECT coalesce((SELECT id FROM happening ORDER BY id DESC LIMIT 1), 0) + :n, :kind, :ref, :n
