@@ -37,13 +37,13 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     os.chdir("/")
     notify = Notifier()
-    fork_server = ForkServer()  # before the database is opened, which takes as long
 
     def ready(pool: PoolRow) -> None:
         _tell(told, pool=pool.id)
         notify("READY=1")
 
     try:
+        fork_server = ForkServer()  # before the database is opened, which takes as long
         repository = open_repository(
             options.db, timeout=_LOCK_PATIENCE, allow_owner=options.allow_owner
         )

@@ -92,7 +92,7 @@ class Run:
     parked: str | None = None
     _leader: Leader | None = None
     _leader_told = False
-    _ending: Ending | None = None  # what the ladder was begun for
+    _ending: Ending | None = None  # what the ladder was begun for, or why it never ran
     _kill_at = 0.0
     _killed = False
     _timeout_at = inf
