@@ -204,14 +204,22 @@ class Run:
         return self._killed and now >= self._kill_at + _STUCK
 
     def end(self, why: Ending) -> bool:
-        """Begin the ladder, unless it is. Its first cause decides what the job becomes."""
-        if self._ending is not None:
+        """Begin the ladder, unless it is, or its leader has ended: then we hear of that next.
+
+        The first cause decides what the job becomes.
+        """
+        if self._ending is not None or self._has_ended():
             return False
         self._ending = why
         self._kill_at = time.monotonic() + self._grace
         processes.kill_group(self.pid, signal.SIGTERM)
         processes.kill_group(self.pid, signal.SIGCONT)  # a stopped process handles nothing else
         return True
+
+    def _has_ended(self) -> bool:
+        ends = select.poll()
+        ends.register(self.pidfd, select.POLLIN)
+        return bool(ends.poll(0))
 
     def keep(self, unsaved: Progress) -> None:
         """Take back what the store could not write now; it comes with the next tick or the end."""

@@ -7,31 +7,22 @@ its supervisor's life, signals, and the bell that says that a job is ready.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from math import inf
 from pathlib import Path
 from random import uniform
 from typing import Final
 
-from queuectl_engine.errors import (
-    QueuectlError,
-    StorageBusy,
-    StorageDamaged,
-    StorageError,
-    StorageMoved,
-)
+from queuectl_engine.errors import StorageBusy, StorageDamaged, StorageError, StorageMoved
 from queuectl_engine.lifecycle import (
     Backoff,
     CancelObeyed,
     Completed,
     Ending,
-    Exited,
     ForcedStop,
     HostLost,
     NotStarted,
@@ -39,21 +30,19 @@ from queuectl_engine.lifecycle import (
     state_after,
     words,
 )
-from queuectl_engine.pool import failpoints, processes
+from queuectl_engine.pool import failpoints
 from queuectl_engine.pool.ahead import Ahead
-from queuectl_engine.pool.environment import Environments
-from queuectl_engine.pool.lease import CLAIM, END, STEP_IN, Fence, Lease
+from queuectl_engine.pool.lease import CLAIM, END, STEP_IN, Lease
 from queuectl_engine.pool.listening import FORCED, GRACEFUL, Bell, Listener, watch_signals
 from queuectl_engine.pool.locks import SUPERVISOR, is_free
 from queuectl_engine.pool.log import Log
 from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.receipts import Receipts
 from queuectl_engine.pool.rescue import host_lost
-from queuectl_engine.pool.runner import CANNOT_EXECUTE, NotRun, Run
-from queuectl_engine.pool.slots import free_slot, slot_environment
+from queuectl_engine.pool.runner import NotRun, Run
+from queuectl_engine.pool.running import Running
 from queuectl_engine.pool.space import low_space
 from queuectl_engine.repository.protocol import (
-    Claim,
     Ended,
     JobRepository,
     PoolRow,
@@ -71,7 +60,6 @@ _SPACE_EVERY: Final = 0.1
 _SYNC_WITHIN: Final = 1.0  # of a commit; then it is on disk
 CUT_OFF: Final = (StorageMoved, StorageDamaged)  # what does not heal while we run
 _SETTLE_WITHIN: Final = 0.1  # of an end, while jobs that were claimed ahead begin first
-_TOO_LATE: Final = "no contact with the database"
 LAST_TRIES: Final = 2.0  # seconds to wait for storage with nothing else left to do
 
 
@@ -103,8 +91,6 @@ class Worker:
         self._backoff = Backoff(
             post.options.backoff_base, timedelta(seconds=post.options.backoff_cap)
         )
-        self._environments = Environments(post.options.db, os.environ)
-        self._runs: dict[str, Run] = {}  # by token
         self._ended: list[Run] = []  # not settled yet
         self._settle_at = 0.0  # at the latest
         self._ahead = Ahead(post.directory, post.row.id)
@@ -125,21 +111,25 @@ class Worker:
         self._give_up_at = inf  # put what ended into receipts
         self.cut_off: StorageError | None = None  # the database is not ours to use any more
         self.unsettled: StorageError | None = None  # why results went into receipts
-        self._reaped: list[Run] = []  # over since the last look at what is left of them
         self._lease = Lease(post.pool, post.directory)
-        self._fence = Fence(self._lease) if self._lease.ends else None
         self._compare_at = 0.0  # what we run with what the store says that we run
         self._report_after = 0.0  # storage could not be used: let output wait
-        self._lingering: list[Run] = []  # over, but not all of it could be killed
         self._listener = Listener()
+        self._running = Running(
+            post.options,
+            post.row.number,
+            clock=repository.clock,
+            listener=self._listener,
+            ahead=self._ahead,
+            lease=self._lease,
+        )
 
     def run(self) -> None:
         """Work until told to stop, or until the supervisor is gone; then let running jobs end."""
         self._bell = Bell(self._listener, self._repository.wake_fd(self._post.pool), self._rung)
         self._watch_supervisor()
         watch_signals(self._listener, self._heard)
-        if self._fence:
-            self._fence.start()
+        self._running.open()
         self._log.gather()
         while True:
             if self._lease.ends:
@@ -148,7 +138,7 @@ class Worker:
             self._take_turn()
             if time.monotonic() >= self._sync_at:
                 self._sync()
-            if self._stopping and not (self._runs or self._ended or self._lingering):
+            if self._stopping and not (self._running.count or self._ended):
                 break
             room = 0 if self._ahead.waiting else self._room()
             self._bell.want(room > 0)
@@ -156,8 +146,7 @@ class Worker:
                 self._log.flush()
             self._listener.wait(self._patience(room=room))
             self._on_time()
-        if self._fence:
-            self._fence.stop()
+        self._running.close()
         self._lease.close()
         self._receipts.close()
         if self.unsettled is None:
@@ -167,15 +156,12 @@ class Worker:
     # -- claim and settle
 
     def _room(self) -> int:
-        running = len(self._runs) + len(self._lingering)
+        running = self._running.count
         if self._stopping or running >= self._options.slots or (self._holding and running):
             return 0
         if time.monotonic() < self._full_until or self._lease.is_past(CLAIM):
             return 0
         return self._options.slots - running
-
-    def _running(self) -> int:
-        return len(self._runs) + len(self._lingering)
 
     def _take_turn(self) -> None:
         """Settle what ended and claim what is next, while that leads to anything."""
@@ -198,7 +184,7 @@ class Worker:
                     room=room,
                     queues=self._options.queues,
                     now=now,
-                    running=self._running(),
+                    running=self._running.count,
                     pass_on=self._woken or not self._ended,
                     ahead=self._ahead.wanted(),
                 )
@@ -224,8 +210,8 @@ class Worker:
         self._ended = []
         for claim in turn.claims:
             if not claim.ahead:
-                self._begin(self._prepared(claim))
-        self._ahead.wait([self._prepared(claim) for claim in turn.claims if claim.ahead])
+                self._begin(self._running.prepared(claim))
+        self._ahead.wait([self._running.prepared(claim) for claim in turn.claims if claim.ahead])
         self._heed(turn.stop)
         if turn.more and (turn.claims or turn.hold):
             self._repository.ring(self._post.pool, wake_fd=self._bell.descriptor)
@@ -236,7 +222,7 @@ class Worker:
         Later, while what waits can begin, or the last of it runs and is to end as soon.
         """
         if self._ahead.waiting or (
-            not room and any(run.claim.ahead for run in self._runs.values())
+            not room and any(run.claim.ahead for run in self._running.runs.values())
         ):
             return max(self._busy_until, self._settle_at)
         return self._busy_until
@@ -271,7 +257,7 @@ class Worker:
         if isinstance(error, CUT_OFF):
             self._part_with(error)
             return
-        if self._stopping and not (self._runs or self._lingering):
+        if self._stopping and not self._running.count:
             self._give_up_at = min(self._give_up_at, time.monotonic() + LAST_TRIES)
             if time.monotonic() >= self._give_up_at:
                 self._leave_receipts(error)
@@ -328,20 +314,6 @@ class Worker:
         self._look, self._version = version != self._version, version
         return self._look
 
-    def _prepared(self, claim: Claim) -> Run:
-        """Its run, with all that can be had before it begins: between two commands it is dearer."""
-        run = Run(
-            claim,
-            grace=self._options.grace,
-            output_limit=self._options.output_limit,
-            clock=self._repository.clock,
-        )
-        try:
-            run.environment = self._environments.of(claim)
-        except QueuectlError as error:  # a secret is missing, or others can read it
-            run.refusal = NotRun(Exited(CANNOT_EXECUTE), str(error))
-        return run
-
     def _begin(self, run: Run) -> None:
         claim = run.claim
         if claim.ahead:
@@ -355,72 +327,12 @@ class Worker:
             command=claim.job.command,
         )
         try:
-            if run.refusal is not None:
-                raise run.refusal
-            if self._lease.is_past(CLAIM):
-                raise NotRun(NotStarted(_TOO_LATE), _TOO_LATE)
-            run.slot = self._free_slot()
-            slot = slot_environment(run.slot, self._options.per_slot)
-            if claim.ahead:
-                self._note_begin(claim)
-            run.start({**run.environment, **slot})
+            self._running.begin(run)
         except NotRun as refusal:
             run.refused(refusal)
             self._end(run)
             if isinstance(refusal.ending, NotStarted):  # the machine is full: wait, not the job
                 self._full_until = time.monotonic() + _FULL_PAUSE
-            return
-        failpoints.reach(failpoints.SPAWNED)
-        self._runs[claim.attempt.token] = run
-        if self._fence:
-            self._fence.guard(claim.attempt.token, run.pid)
-        self._listener.watch(run.pidfd, lambda: self._leader_ended(run))
-
-    def _note_begin(self, claim: Claim) -> None:
-        try:
-            self._ahead.begin(claim.attempt.token)
-        except OSError as error:  # its disk is full
-            why = f"cannot note that it begins: {error.strerror}"
-            raise NotRun(NotStarted(why), f"not started: {why}") from error
-
-    def _listen_to(self, run: Run) -> None:
-        for descriptor in run.listened():
-            self._listener.watch(descriptor, partial(self._read, run, descriptor))
-
-    def _free_slot(self) -> int:
-        taken = {run.slot for run in (*self._runs.values(), *self._lingering)}
-        return free_slot(self._post.row.number, self._options.slots, taken)
-
-    def _read(self, run: Run, descriptor: int) -> None:
-        if descriptor in run.streams and not run.read(descriptor):
-            self._listener.closed(descriptor)
-
-    def _leader_ended(self, run: Run) -> None:
-        soon = run.listen_at != inf
-        self._ahead.ended(soon=soon)
-        for descriptor in (run.pidfd, *(() if soon else run.streams)):
-            self._listener.closed(descriptor)  # as it is in a moment
-        del self._runs[run.claim.attempt.token]
-        if self._fence:
-            self._fence.release(run.claim.attempt.token)
-        run.reap({other.pid for other in self._runs.values()})
-        failpoints.reach(failpoints.EXITED)
-        self._reaped.append(run)
-
-    def _settle_the_gone(self) -> None:
-        """Only when nothing of an attempt is left may its job be given out again."""
-        if not (self._reaped or self._lingering):
-            return
-        reaped, self._reaped = self._lingering + self._reaped, []
-        self._lingering = []
-        laddered = {run.claim.attempt.token: run.leader for run in reaped if run.on_ladder}
-        left = processes.kill_each(laddered) if laddered else {}
-        for run in reaped:
-            if pids := left.get(run.claim.attempt.token):
-                self._lingering.append(run)
-                self._park(run, f"cannot kill process {', '.join(map(str, pids))}")
-            else:
-                self._end(run)
 
     def _park(self, run: Run, why: str) -> None:
         """Say for all to see why this job goes nowhere."""
@@ -464,13 +376,16 @@ class Worker:
 
     def _on_time(self) -> None:
         now = time.monotonic()
-        self._settle_the_gone()
+        for run in self._running.gone():
+            self._end(run)
+        for run, pids in self._running.lingering.items():
+            self._park(run, f"cannot kill process {', '.join(map(str, pids))}")
         if now >= self._ahead.until:
             self._give_back_waiting("the job before it takes longer")
         items: list[Progress] = []
-        for run in self._runs.values():
+        for run in self._running.runs.values():
             if now >= run.listen_at:
-                self._listen_to(run)
+                self._running.listen_to(run)
             if run.is_stuck(now):
                 self._park(run, f"process {run.pid} does not end after SIGKILL")
             if item := run.on_time(now):
@@ -502,7 +417,7 @@ class Worker:
             asked = self._repository.progress(self._id, items, now=self._repository.clock())
         except StorageError as error:
             for item in items:
-                self._runs[item.attempt.token].keep(item)
+                self._running.runs[item.attempt.token].keep(item)
             if not isinstance(error, StorageBusy) and time.monotonic() >= self._report_after:
                 self._report_after = time.monotonic() + uniform(*_BROKEN_PAUSE)
             if isinstance(error, CUT_OFF):
@@ -510,8 +425,8 @@ class Worker:
             return
         self._committed()
         for token in asked.cancelled:
-            if token in self._runs:
-                self._runs[token].end(CancelObeyed())
+            if token in self._running.runs:
+                self._running.runs[token].end(CancelObeyed())
         self._heed(asked.stop)
 
     def _heed(self, stop: str | None) -> None:
@@ -522,15 +437,14 @@ class Worker:
         """Take nothing new; with a reason, end what runs."""
         self._stopping = True
         if why is not None:
-            for run in self._runs.values():
-                run.end(why)
+            self._running.end_all(why)
 
     def _patience(self, *, room: int) -> float:
         """Seconds until something is due."""
         now = time.monotonic()
-        look_again = now + (1.0 if self._lingering else _LOOK_AGAIN)
+        look_again = now + (1.0 if self._running.lingering else _LOOK_AGAIN)
         due = min(self._sync_at, self._ahead.until, look_again)
-        for run in self._runs.values():
+        for run in self._running.runs.values():
             due = min(due, run.wake_at)
         if self._ended:
             due = min(due, self._turn_at(room=room))
@@ -542,7 +456,7 @@ class Worker:
 
     def _mind_the_lease(self) -> None:
         """Renew it where the supervisor does not; end what runs before it is over."""
-        if self._stopping and not self._runs:
+        if self._stopping and not self._running.runs:
             return
         if self._lease.is_past(END):
             self._end_all(HostLost(), "no contact with the database")
@@ -563,8 +477,7 @@ class Worker:
         if time.monotonic() < self._compare_at:
             return
         self._compare_at = time.monotonic() + self._lease.lasts(STEP_IN)
-        over = (*self._ended, *self._lingering, *self._reaped)
-        known = {run.claim.attempt.token for run in over}.union(self._runs)
+        known = {run.claim.attempt.token for run in self._ended} | self._running.tokens
         try:
             held = self._repository.held_by(self._id)
             if strangers := [one for one in held if one.attempt.token not in known]:
@@ -581,11 +494,8 @@ class Worker:
             self._look = True
 
     def _end_all(self, ending: Ending, why: str) -> None:
-        for run in self._runs.values():
-            if _is_over(run):  # its own end came first; we hear of it next
-                continue
-            if run.end(ending):
-                self._log("ending", worker=self._name, job=run.claim.job.id, why=why)
+        for run in self._running.end_all(ending):
+            self._log("ending", worker=self._name, job=run.claim.job.id, why=why)
 
     # -- what it listens to
 
@@ -619,12 +529,6 @@ def _why(ended: Ended, late: bool) -> str | None:
     if not isinstance(ended.outcome, Completed):
         return ended.outcome.reason
     return words(ended.ending) if late else None
-
-
-def _is_over(run: Run) -> bool:
-    ends = select.poll()
-    ends.register(run.pidfd, select.POLLIN)
-    return bool(ends.poll(0))
 
 
 def _until(due: datetime | None, now: datetime) -> float:

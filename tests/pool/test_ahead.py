@@ -227,7 +227,7 @@ class Steps:
             is_stuck=lambda _: False,
             on_time=lambda _: None,
         )
-        self.worker._runs["another"] = self.run = another
+        self.worker._running.runs["another"] = self.run = another
         self.worker._space_at = inf  # whatever disk this is
         assert short(self.worker._ahead).wanted()
         self.first, *self.waiting = drive.turn(room=1, ahead=3).claims
@@ -296,7 +296,7 @@ def test_results_wait_for_the_last_of_a_streak_to_be_settled_with_it(steps: Step
     assert steps.states() == ALL_HELD
     assert worker._patience(room=0) > 0.0, "it sleeps meanwhile"
 
-    del worker._runs["another"]
+    del worker._running.runs["another"]
     worker._take_turn()
     assert steps.states() == [(State.COMPLETED, 1), HELD, HELD, HELD]
 
@@ -395,7 +395,7 @@ def test_without_its_database_it_gives_back_what_waits_through_a_file(steps: Ste
 def test_what_cannot_be_noted_does_not_begin(steps: Steps) -> None:
     """There is no space left: its rescuer could not tell that it began."""
     os.close(steps.worker._ahead._descriptor)
-    steps.worker._runs.clear()
+    steps.worker._running.runs.clear()
 
     steps.worker._take_turn()
     steps.worker._take_turn()
@@ -414,11 +414,11 @@ def test_one_that_had_to_be_listened_to_was_not_short(
     run: Any = SimpleNamespace(
         claim=steps.first, pidfd=ear, streams={}, listen_at=listen_at, reap=lambda _: None
     )
-    worker._runs[steps.first.attempt.token] = run
-    worker._runs["another"].pid = 1
+    worker._running.runs[steps.first.attempt.token] = run
+    worker._running.runs["another"].pid = 1
     worker._listener.watch(ear, lambda: None)
 
-    worker._leader_ended(run)
+    worker._running._leader_ended(run)
 
     assert worker._ahead._short == short_ones
     os.close(ear)
@@ -433,7 +433,7 @@ def test_it_is_noted_before_it_begins(steps: Steps, monkeypatch: pytest.MonkeyPa
         raise NotRun(NotStarted("no memory"), "no memory")  # none is needed
 
     monkeypatch.setattr(Run, "start", start)
-    steps.worker._runs.clear()
+    steps.worker._running.runs.clear()
     steps.worker._take_turn()
 
     assert known == [True]
@@ -446,7 +446,7 @@ def test_a_worker_does_not_leave_while_any_waits(
     worker, begin = steps.worker, steps.worker._begin_waiting
     looks = count()
     monkeypatch.setattr(worker, "_begin_waiting", lambda: begin() if next(looks) else 0)
-    worker._runs.clear()
+    worker._running.runs.clear()
     worker._end(over(steps.first))
     steps.drive.repo.ask_stop(steps.pool.id, "graceful")
 
@@ -466,7 +466,7 @@ def test_none_begins_before_the_result_of_a_last_try_is_settled(
         raise NotRun(NotStarted("no memory"), "no memory")  # none is needed
 
     monkeypatch.setattr(Run, "start", start)
-    steps.worker._runs.clear()
+    steps.worker._running.runs.clear()
     steps.worker._end(over(steps.first))
     steps.worker._take_turn()
 

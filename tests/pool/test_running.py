@@ -7,16 +7,31 @@ import select
 import signal
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from queuectl_engine import Context, Engine, JobState, open_engine
+from queuectl_engine.lifecycle import (
+    Backoff,
+    CancelObeyed,
+    Ending,
+    Exited,
+    ForcedStop,
+    HostLost,
+)
 from queuectl_engine.pool import processes
+from queuectl_engine.pool.ahead import Ahead
+from queuectl_engine.pool.lease import Lease
+from queuectl_engine.pool.listening import Listener
+from queuectl_engine.pool.options import PoolOptions
 from queuectl_engine.pool.runner import Run
+from queuectl_engine.pool.running import Running
 from queuectl_engine.repository.protocol import AttemptId, Claim
 from tests.pool.conftest import StartPool, ended, printed, running
-from tests.samples import stored
+from tests.samples import pool_row, stored
 from tests.waiting import until
 
 FLEETING = 400  # jobs
@@ -208,7 +223,7 @@ def test_what_a_job_leaves_behind_ends_with_it_unless_spared(
 def test_the_group_ends_with_its_leader_where_children_cannot_be_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    claim = Claim(AttemptId(1, 1, "cafe"), stored(command="sleep 346 & true"), Context("/", 0o022))
+    claim = Claim(AttemptId(1, 1, "cafe"), stored(command="sleep 353 & true"), Context("/", 0o022))
     run = Run(claim, grace=1.0, output_limit=1000)
     run.start({"PATH": os.defpath, "QUEUECTL_TOKEN": "cafe"})
     select.select([run.pidfd], [], [])
@@ -216,7 +231,7 @@ def test_the_group_ends_with_its_leader_where_children_cannot_be_listed(
 
     run.reap(())
 
-    until(lambda: not _sleepers("346"))
+    until(lambda: not _sleepers("353"))
 
 
 class AlwaysReadable:
@@ -244,8 +259,9 @@ def test_a_pipe_from_which_another_process_reads_blocks_no_worker(
 
     run.reap(())
 
-    (pid,) = _sleepers("348")
-    os.kill(pid, signal.SIGKILL)
+    until(lambda: _sleepers("348"))  # it may still be the shell that becomes it
+    for pid in _sleepers("348"):
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_pipe_that_is_listened_to_and_holds_nothing_blocks_no_worker() -> None:
@@ -257,6 +273,37 @@ def test_a_pipe_that_is_listened_to_and_holds_nothing_blocks_no_worker() -> None
 
     os.kill(run.pid, signal.SIGKILL)
     run.reap(())
+
+
+@pytest.mark.parametrize("why", [ForcedStop(), HostLost(), CancelObeyed()])
+def test_what_has_ended_by_itself_is_not_made_to_end(tmp_path: Path, why: Ending) -> None:
+    """A worker that comes late to its loop hears of both at once: what was first counts."""
+    listener = Listener()
+    here = Running(
+        PoolOptions("queue.db", slots=2),
+        1,
+        clock=partial(datetime.now, UTC),
+        listener=listener,
+        ahead=Ahead(tmp_path, 1),
+        lease=Lease(pool_row(tmp_path, lease=None), tmp_path),
+    )
+    over, lasting = (
+        here.prepared(
+            Claim(AttemptId(number, 1, f"{number:032x}"), stored(command=line), Context("/", 0o022))
+        )
+        for number, line in enumerate(("true", "sleep 352"))
+    )
+    for run in (over, lasting):
+        here.begin(run)
+    select.select([over.pidfd], [], [])
+
+    assert here.end_all(why) == [lasting]
+
+    select.select([lasting.pidfd], [], [])
+    listener.wait(0.0)
+    endings = {run: run.ended(Backoff(2.0, timedelta())).ending for run in here.gone()}
+    assert endings == {over: Exited(0), lasting: why}
+    assert here.count == 0
 
 
 def test_a_daemon_that_left_the_session_ends_with_its_job(
