@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from itertools import accumulate
 from pathlib import Path
@@ -60,7 +61,19 @@ _FAST: Final = """
 
 
 def generate(path: Path, size: int, shares: Shares = MIXED) -> None:
-    """A database of so many jobs, beside two that are ready."""
+    """A database of so many jobs, beside two that are ready.
+
+    In a process of its own: where half a GiB of small pieces was just given back, SQLite's next few
+    hundred turns take twice as long.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=_make, args=(path, size, shares))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{path} was not made; why is said above")
+
+
+def _make(path: Path, size: int, shares: Shares) -> None:
     with open_engine(path, create=True) as engine:
         engine.add("true")
         engine.add("true", queue="other")

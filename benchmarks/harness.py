@@ -13,7 +13,7 @@ from typing import Any, Final
 
 Case = Callable[[], float]
 
-ROUNDS: Final = 3
+ROUNDS: Final = 5
 QUICK_ROUNDS: Final = 2
 
 

@@ -66,7 +66,7 @@ def _shapes(bench: Bench) -> Answer:
         for number, (name, (size, shares)) in enumerate(_SHAPES.items()):
             path = directory / f"{number}.db"
             generate(path, size if name == _SMALL else size // bench.size(1, 100), shares)
-            cases[name] = partial(_claims, path, bench.size(400, 30))
+            cases[name] = partial(_claims, path, bench.size(400, 30), ("default",))
             answer.goals[name] = "" if name == _SMALL else "≤ 2 ×"
         answer.ask(cases, bench.rounds)
     if bench.quick:
@@ -74,10 +74,10 @@ def _shapes(bench: Bench) -> Answer:
     return answer
 
 
-def _claims(path: Path, times: int) -> float:
+def _claims(path: Path, times: int, queues: tuple[str, ...] = ()) -> float:
     with registered(path, 1) as (repository, worker):
-        cycles(repository, worker, times // 10, queues=("default",))  # until pages are in memory
-        return median(cycles(repository, worker, times, queues=("default",))) * 1000
+        cycles(repository, worker, times // 10, queues=queues)  # until pages are in memory
+        return median(cycles(repository, worker, times, queues=queues)) * 1000
 
 
 def _keyed(path: Path, times: int) -> dict[str, float]:
@@ -98,9 +98,7 @@ def _keyed(path: Path, times: int) -> dict[str, float]:
 
 
 def _measured(path: Path, times: int) -> dict[str, float]:
-    with registered(path, 1) as (repository, worker):
-        turns = cycles(repository, worker, times)
-    found = {"settle and claim": median(turns) * 1000}
+    found = {"settle and claim": _claims(path, times)}
     with open_engine(path) as engine:
         works: dict[str, Callable[[], object]] = {
             "add": partial(engine.add_lines, ["true"]),
