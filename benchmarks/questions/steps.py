@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -181,7 +181,7 @@ def _turning(job: _Job, number: int, *, at_once: int = 1) -> Iterator[OneJob]:
         yield one
 
 
-_MAKE: Final = {
+_MAKE: Final[Mapping[str, Callable[[_Job, int], AbstractContextManager[OneJob]]]] = {
     "bare": _bare,
     "isolated": _isolated,
     "stored": _stored,
