@@ -15,7 +15,7 @@ import pytest
 from queuectl_engine.hook import HookEvent, new_hook
 from queuectl_engine.job import State
 from queuectl_engine.lifecycle import Exited
-from queuectl_engine.repository.postgres import PostgresRepository
+from queuectl_engine.repository.postgres import PostgresRepository, schema
 from queuectl_engine.repository.postgres.claiming import LOCK_BEST
 from queuectl_engine.repository.protocol import Ended, JobRepository
 from tests.postgres import cluster
@@ -265,6 +265,24 @@ def test_all_make_the_schema_at_once_and_one_has_made_it() -> None:
     repo: JobRepository
     with closing(PostgresRepository.open(url)) as repo:
         assert [added.id for added in repo.add([new()], now=NOON)] == [1]
+
+
+def test_who_waited_while_another_made_the_schema_finds_it() -> None:
+    """A small one: of so much news as all of ours a session would hear by itself."""
+    from queuectl_engine.repository.postgres import create
+
+    url = cluster().server.url(cluster().empty())
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s, 0)", (schema.LOCK,))
+        made = thread.submit(create, url)
+        until(lambda: made.done() or other.execute(waits).fetchall() == [(1,)])
+        other.execute("CREATE SCHEMA queuectl")
+        other.execute("CREATE TABLE queuectl.meta (version integer, min_writer integer)")
+        versions = (schema.VERSION, schema.MIN_WRITER)
+        other.execute("INSERT INTO queuectl.meta VALUES (%s, %s)", versions)
+        other.commit()
+        assert made.result() is False
 
 
 def test_who_lets_a_mutex_go_sees_who_was_set_aside_meanwhile(url: str, drive: Driver) -> None:

@@ -20,7 +20,12 @@ _PURGED_AT_ONCE: Final = 500
 _ADDED_UP_AT_ONCE: Final = 20_000
 
 MOVING: Final = 1_000_000  # the oldest program that may write while a file is moved here
-_EXISTS: Final = "SELECT to_regclass('queuectl.meta') IS NOT NULL"
+# Not to_regclass, which may answer from what this session remembers: after a wait for a lock that
+# is from before it.
+_EXISTS: Final = f"""
+    SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                    WHERE n.nspname = '{SCHEMA}' AND c.relname = 'meta')
+"""
 _META: Final = """
     INSERT INTO meta (one, version, min_reader, min_writer, uuid, generation, made_ms, made_by)
     VALUES (1, %s, %s, %s, %s, 1, %s, %s)
